@@ -1,0 +1,2 @@
+//! The `ropeway` command.
+fn main() {}

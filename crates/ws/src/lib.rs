@@ -1,0 +1,3 @@
+//! RFC 6455 and RFC 7692 without I/O.
+#![no_std]
+#![forbid(unsafe_code)]
