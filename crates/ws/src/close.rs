@@ -22,10 +22,8 @@ pub struct ClosePayload<'a> {
 /// [`Violation::ClosePayloadTooShort`], [`Violation::CloseCodeInvalid`], [`Violation::CloseReasonNotUtf8`].
 pub fn parse_close(payload: &[u8]) -> Result<ClosePayload<'_>, Violation> {
     let Some((&code, reason)) = payload.split_first_chunk() else {
-        return match payload.is_empty() {
-            true => Ok(ClosePayload { code: None, reason: "" }),
-            false => Err(Violation::ClosePayloadTooShort),
-        };
+        let nothing = ClosePayload { code: None, reason: "" };
+        return if payload.is_empty() { Ok(nothing) } else { Err(Violation::ClosePayloadTooShort) };
     };
     let code = u16::from_be_bytes(code);
     let code = CloseCode::new(code).ok_or(Violation::CloseCodeInvalid { code })?;

@@ -202,10 +202,8 @@ impl core::error::Error for ResponseFault {}
 
 fn check_version<'a>(mut lines: impl Iterator<Item = &'a [u8]>) -> Result<(), RequestFault> {
     let version = lines.next().ok_or(RequestFault::VersionMissing)?;
-    match trim(version) == b"13" && lines.all(|line| trim(line) == b"13") {
-        true => Ok(()),
-        false => Err(RequestFault::VersionUnsupported),
-    }
+    let supported = trim(version) == b"13" && lines.all(|line| trim(line) == b"13");
+    if supported { Ok(()) } else { Err(RequestFault::VersionUnsupported) }
 }
 
 fn read_key<'a>(mut lines: impl Iterator<Item = &'a [u8]>) -> Result<&'a [u8], RequestFault> {

@@ -77,14 +77,10 @@ impl Inspector {
     /// Frames behind a Close are judged like any others: it is the caller who stops forwarding.
     pub fn advance(&mut self, bytes: &[u8]) -> Step {
         let mut rest = bytes;
-        let outcome = match self.walk(&mut rest) {
-            Ok(None) => Outcome::More,
-            Ok(Some(control)) => Outcome::Control(control),
-            Err(violation) => {
-                self.broken = Some(violation);
-                Outcome::Violation(violation)
-            }
-        };
+        let outcome = self.walk(&mut rest).unwrap_or_else(|violation| {
+            self.broken = Some(violation);
+            Outcome::Violation(violation)
+        });
         Step { settled: bytes.len() - rest.len(), outcome }
     }
 
@@ -119,36 +115,37 @@ impl Inspector {
     }
 
     /// Takes what settles off the front of `rest` until more bytes are needed or a control frame comes.
-    fn walk(&mut self, rest: &mut &[u8]) -> Result<Option<Control>, Violation> {
+    fn walk(&mut self, rest: &mut &[u8]) -> Result<Outcome, Violation> {
         if let Some(violation) = self.broken {
             return Err(violation);
         }
-        self.continue_frame(rest)?;
+        if self.frame_left > 0 {
+            self.continue_frame(rest)?;
+        }
         while self.frame_left == 0 {
             let Some((&lead, after)) = rest.split_first_chunk() else { break };
             let lead = Lead::decode(lead)?;
             self.judge_lead(lead)?;
             let Some((header, after)) = lead.finish(after)? else { break };
             if header.opcode.is_control() {
-                return Control::read(&header, rest, after);
+                let control = Control::read(&header, rest, after)?;
+                return Ok(control.map_or(Outcome::More, Outcome::Control));
             }
             *rest = self.begin_frame(&header, after)?;
         }
-        Ok(None)
+        Ok(Outcome::More)
     }
 
     /// Settles payload of the frame that an earlier call began.
+    #[inline]
     fn continue_frame(&mut self, rest: &mut &[u8]) -> Result<(), Violation> {
-        let (payload, after) = split_at_most(rest, self.frame_left);
-        if let Err(valid) = self.judge_text(payload, self.frame_left) {
-            let (payload, after) = split_at_most(rest, valid as u64);
-            self.settle(payload.len());
-            *rest = after;
-            return Err(Violation::TextNotUtf8);
-        }
-        self.settle(payload.len());
-        *rest = after;
-        Ok(())
+        let (payload, _) = split_at_most(rest, self.frame_left);
+        let judged = self.judge_text(payload, self.frame_left);
+        let valid = judged.err().unwrap_or(payload.len());
+        let (valid, behind) = split_at_most(rest, valid as u64);
+        self.settle(valid.len());
+        *rest = behind;
+        judged.map_err(|_| Violation::TextNotUtf8)
     }
 
     /// The rules that the first two bytes of a frame can break.
@@ -201,8 +198,9 @@ impl Inspector {
     fn settle(&mut self, len: usize) {
         self.frame_left -= len as u64;
         self.payload_bytes += len as u64;
-        self.key = rotate(self.key, len as u64);
-        if self.frame_left == 0 && self.fin && self.in_message {
+        if self.frame_left > 0 {
+            self.key = rotate(self.key, len as u64);
+        } else if self.fin {
             self.in_message = false;
             self.message_size = 0;
             self.messages += 1;
@@ -270,6 +268,7 @@ impl Control {
     }
 
     /// Reads the control frame that `bytes` begins with; `None` asks for more bytes.
+    #[inline(never)] // or every message pays for the scratch
     fn read(header: &Header, bytes: &[u8], payload: &[u8]) -> Result<Option<Control>, Violation> {
         let payload_len = header.len as u8; // `Lead` let no control frame pass with more than 125
         if payload.len() < usize::from(payload_len) {
@@ -287,6 +286,7 @@ impl Control {
 }
 
 /// Unmasks and judges in a scratch on the stack: what is forwarded stays as it came.
+#[inline(never)] // or every message pays for the scratch
 fn judge_masked_text(text: &mut Utf8, payload: &[u8], key: [u8; 4], ends: bool) -> Result<(), usize> {
     let mut scratch = [0; SCRATCH];
     let mut judged = 0;
@@ -297,10 +297,10 @@ fn judge_masked_text(text: &mut Utf8, payload: &[u8], key: [u8; 4], ends: bool) 
         text.push(clear).map_err(|at| judged + at)?;
         judged += piece.len();
     }
-    match ends && !text.is_complete() {
-        true => Err(judged.saturating_sub(1)), // the last byte may be a text's, but not its last
-        false => Ok(()),
+    if ends && !text.is_complete() {
+        return Err(judged.saturating_sub(1)); // a text may have this byte, but not as its last
     }
+    Ok(())
 }
 
 /// Splits off at most `len` bytes from the front.
@@ -309,4 +309,5 @@ fn split_at_most(bytes: &[u8], len: u64) -> (&[u8], &[u8]) {
     usize::try_from(len).ok().and_then(|len| bytes.split_at_checked(len)).unwrap_or((bytes, &[]))
 }
 
-const SCRATCH: usize = 512;
+/// Bytes of text that are unmasked at a time.
+const SCRATCH: usize = 256;

@@ -6,11 +6,11 @@
 #[inline]
 pub fn apply_mask(payload: &mut [u8], key: [u8; 4], offset: u64) {
     let key = rotate(key, offset);
-    let [a, b, c, d] = key;
-    let word = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
-    let (words, tail) = payload.as_chunks_mut::<8>();
-    for chunk in words {
-        *chunk = (u64::from_ne_bytes(*chunk) ^ word).to_ne_bytes();
+    let half = u64::from(u32::from_le_bytes(key));
+    let word = half << 32 | half;
+    let (words, tail) = payload.as_chunks_mut();
+    for bytes in words {
+        *bytes = (u64::from_le_bytes(*bytes) ^ word).to_le_bytes();
     }
     for (byte, key) in tail.iter_mut().zip(key.into_iter().cycle()) {
         *byte ^= key;
@@ -19,7 +19,6 @@ pub fn apply_mask(payload: &mut [u8], key: [u8; 4], offset: u64) {
 
 /// The key as it meets a payload that begins `offset` bytes into its frame.
 #[inline]
-pub(crate) fn rotate(mut key: [u8; 4], offset: u64) -> [u8; 4] {
-    key.rotate_left((offset % 4) as usize);
-    key
+pub(crate) const fn rotate(key: [u8; 4], offset: u64) -> [u8; 4] {
+    u32::from_le_bytes(key).rotate_right(8 * (offset % 4) as u32).to_le_bytes()
 }

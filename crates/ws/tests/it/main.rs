@@ -9,5 +9,6 @@ mod handshake;
 mod limits;
 mod outgoing;
 mod random;
+mod table;
 mod text;
 mod transcript;
