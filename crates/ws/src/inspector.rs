@@ -259,8 +259,9 @@ pub struct Control {
 impl Control {
     /// The frame's payload, unmasked into `out`. `frame` are the frame's bytes and may have more behind them.
     pub fn payload<'b>(&self, frame: &[u8], out: &'b mut [u8; CONTROL_PAYLOAD_MAX]) -> &'b [u8] {
+        let header_len = 2 + self.mask.map_or(0, |key| key.len());
         let payload_len = usize::from(self.payload_len);
-        let payload = frame.iter().skip(self.wire_len - payload_len).take(payload_len);
+        let payload = frame.iter().skip(header_len).take(payload_len);
         out.iter_mut().zip(payload).for_each(|(to, from)| *to = *from);
         let (out, _) = out.split_at_mut(payload_len);
         apply_mask(out, self.mask.unwrap_or_default(), 0);

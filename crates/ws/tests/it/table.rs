@@ -306,6 +306,7 @@ fn utf8_text() -> Vec<Case> {
     message.push(client(CONTINUATION, ""));
     vec![
         fine("8.1", "text of every length of character", utf8(Client), &[client(TEXT, text)], (1, 0)),
+        fine("8.1", "a long text", utf8(Client), &[client(TEXT, "a\u{20AC}\u{E9}".repeat(200))], (1, 0)),
         fine("8.1", "characters cut by fragments", utf8(Client), &message, (1, 1)),
         fine("8.1", "binary is not judged", utf8(Client), &[client(BINARY, [0xFF])], (1, 0)),
         fine(
@@ -329,10 +330,12 @@ fn utf8_text() -> Vec<Case> {
 fn utf8_broken() -> Vec<Case> {
     let broken = |what, sender, good: &[Frame], bad| broken("8.1", what, utf8(sender), good, bad);
     let euro = client(TEXT, [0xE2, 0x82]);
+    let far_on = ["\u{20AC}".repeat(200).as_bytes(), b"a\x80b"].concat();
     let long = [b"ok".repeat(300), b"\xC0".to_vec()].concat();
     vec![
         broken("impossible", Client, &[client(TEXT, "ok")], bad_text(client(TEXT, b"abc\xFFdef"), 3)),
         broken("impossible, from a server", Server, &[], bad_text(server(TEXT, b"abc\xFFdef"), 3)),
+        broken("impossible, far on", Client, &[], bad_text(client(TEXT, &far_on), 601)),
         broken("a surrogate, at its second byte", Server, &[], bad_text(server(TEXT, b"a\xED\xA0\x80"), 2)),
         broken("above U+10FFFF", Server, &[], bad_text(server(TEXT, b"\xF4\x90\x80\x80"), 1)),
         broken("ends inside a character", Client, &[client(TEXT, "ok")], bad_text(euro.clone(), 1)),
