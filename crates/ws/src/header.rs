@@ -42,13 +42,13 @@ impl Header {
     /// What a header can break by itself: the opcode, a control frame's FIN and length, the form of the
     /// length. The rules that need a role or a history are the [`Inspector`](crate::Inspector)'s.
     pub fn decode(bytes: &[u8]) -> Result<Option<(Header, usize)>, Violation> {
-        match bytes.split_first_chunk() {
-            Some((&lead, after)) => {
-                let read = Lead::decode(lead)?.finish(after)?;
-                Ok(read.map(|(header, behind)| (header, bytes.len() - behind.len())))
-            }
-            None => Ok(None),
-        }
+        let Some((&lead, after)) = bytes.split_first_chunk() else { return Ok(None) };
+        let lead = Lead::decode(lead)?;
+        let Some((len, after)) = lead.read_len(after)? else { return Ok(None) };
+        let Some((key, payload)) = lead.read_key(after) else { return Ok(None) };
+        let mask = lead.masked.then_some(key);
+        let header = Header { fin: lead.fin, rsv: lead.rsv, opcode: lead.opcode, mask, len };
+        Ok(Some((header, bytes.len() - payload.len())))
     }
 
     /// Writes the header with its length in the shortest form; returns how many bytes of `out` it takes.
@@ -85,7 +85,8 @@ pub(crate) struct Lead {
     pub(crate) rsv: u8,
     pub(crate) opcode: OpCode,
     pub(crate) masked: bool,
-    len7: u8,
+    /// The length itself, up to 125, or which longer form follows.
+    pub(crate) len7: u8,
 }
 
 impl Lead {
@@ -110,22 +111,9 @@ impl Lead {
         Ok(lead)
     }
 
-    /// The whole header, whose further bytes `after` begins with, and what stands behind it.
+    /// The payload length, which `after` may begin with, and the bytes behind it.
     #[inline]
-    pub(crate) fn finish(self, after: &[u8]) -> Result<Option<(Header, &[u8])>, Violation> {
-        let Some((len, rest)) = self.length(after)? else { return Ok(None) };
-        let (mask, behind) = match (self.masked, rest.split_first_chunk()) {
-            (false, _) => (None, rest),
-            (true, Some((&key, behind))) => (Some(key), behind),
-            (true, None) => return Ok(None),
-        };
-        let header = Header { fin: self.fin, rsv: self.rsv, opcode: self.opcode, mask, len };
-        Ok(Some((header, behind)))
-    }
-
-    /// The payload length and the bytes behind it.
-    #[inline]
-    fn length(self, after: &[u8]) -> Result<Option<(u64, &[u8])>, Violation> {
+    pub(crate) fn read_len(self, after: &[u8]) -> Result<Option<(u64, &[u8])>, Violation> {
         let (len, rest, least) = match self.len7 {
             LEN_16 => match after.split_first_chunk() {
                 Some((&len, rest)) => (u64::from(u16::from_be_bytes(len)), rest, 126),
@@ -135,7 +123,7 @@ impl Lead {
                 Some((&len, rest)) => (u64::from_be_bytes(len), rest, 0x1_0000),
                 None => return Ok(None),
             },
-            short => (u64::from(short), after, 0),
+            short => return Ok(Some((u64::from(short), after))),
         };
         if len & HIGHEST_BIT != 0 {
             return Err(Violation::LengthTooLarge);
@@ -144,6 +132,16 @@ impl Lead {
             return Err(Violation::LengthNotMinimal);
         }
         Ok(Some((len, rest)))
+    }
+
+    /// The masking key and the bytes behind it. An unmasked frame has the key of zeros, which changes nothing.
+    #[inline]
+    pub(crate) fn read_key(self, after: &[u8]) -> Option<([u8; 4], &[u8])> {
+        if self.masked {
+            after.split_first_chunk().map(|(&key, rest)| (key, rest))
+        } else {
+            Some(([0; 4], after))
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! One direction of a WebSocket: bytes in, a judgement out.
 
 use crate::close::parse_close;
-use crate::header::{CONTROL_PAYLOAD_MAX, Header, Lead, RSV1};
+use crate::header::{CONTROL_PAYLOAD_MAX, Lead, RSV1};
 use crate::mask::{apply_mask, rotate};
 use crate::opcode::{CloseCode, OpCode};
 use crate::utf8::Utf8;
@@ -126,12 +126,13 @@ impl Inspector {
             let Some((&lead, after)) = rest.split_first_chunk() else { break };
             let lead = Lead::decode(lead)?;
             self.judge_lead(lead)?;
-            let Some((header, after)) = lead.finish(after)? else { break };
-            if header.opcode.is_control() {
-                let control = Control::read(&header, rest, after)?;
+            let Some((len, after)) = lead.read_len(after)? else { break };
+            let Some((key, after)) = lead.read_key(after) else { break };
+            if lead.opcode.is_control() {
+                let control = Control::read(lead, key, rest)?;
                 return Ok(control.map_or(Outcome::More, Outcome::Control));
             }
-            *rest = self.begin_frame(&header, after)?;
+            *rest = self.begin_frame(lead, len, key, after)?;
         }
         Ok(Outcome::More)
     }
@@ -172,23 +173,29 @@ impl Inspector {
     ///
     /// On an error nothing of the frame has settled.
     #[inline]
-    fn begin_frame<'b>(&mut self, header: &Header, after: &'b [u8]) -> Result<&'b [u8], Violation> {
-        let size = self.message_size.saturating_add(header.len);
+    fn begin_frame<'b>(
+        &mut self,
+        lead: Lead,
+        len: u64,
+        key: [u8; 4],
+        after: &'b [u8],
+    ) -> Result<&'b [u8], Violation> {
+        let size = self.message_size.saturating_add(len);
         if size > self.rules.max_message {
             return Err(Violation::MessageTooBig { limit: self.rules.max_message, size });
         }
-        if header.opcode != OpCode::Continuation {
-            let judged = self.rules.validate_utf8 && header.opcode == OpCode::Text && header.rsv & RSV1 == 0;
-            self.text = judged.then(Utf8::new);
+        if lead.opcode != OpCode::Continuation {
+            let is_text = lead.opcode == OpCode::Text && lead.rsv & RSV1 == 0;
+            self.text = (self.rules.validate_utf8 && is_text).then(Utf8::new);
         }
-        self.key = header.mask.unwrap_or_default();
-        self.fin = header.fin;
-        let (payload, behind) = split_at_most(after, header.len);
-        self.judge_text(payload, header.len).map_err(|_| Violation::TextNotUtf8)?;
+        self.key = key;
+        self.fin = lead.fin;
+        let (payload, behind) = split_at_most(after, len);
+        self.judge_text(payload, len).map_err(|_| Violation::TextNotUtf8)?;
 
         self.in_message = true;
         self.message_size = size;
-        self.frame_left = header.len;
+        self.frame_left = len;
         self.settle(payload.len());
         Ok(behind)
     }
@@ -252,33 +259,34 @@ pub struct Control {
     pub wire_len: usize,
     /// What a Close says; `None` also where it says nothing.
     pub close_code: Option<CloseCode>,
-    mask: Option<[u8; 4]>,
+    /// Zeros in an unmasked frame.
+    key: [u8; 4],
+    header_len: u8,
     payload_len: u8,
 }
 
 impl Control {
     /// The frame's payload, unmasked into `out`. `frame` are the frame's bytes and may have more behind them.
     pub fn payload<'b>(&self, frame: &[u8], out: &'b mut [u8; CONTROL_PAYLOAD_MAX]) -> &'b [u8] {
-        let header_len = 2 + self.mask.map_or(0, |key| key.len());
-        let payload_len = usize::from(self.payload_len);
-        let payload = frame.iter().skip(header_len).take(payload_len);
+        let payload = frame.iter().skip(usize::from(self.header_len));
+        let (out, _) = out.split_at_mut(usize::from(self.payload_len));
         out.iter_mut().zip(payload).for_each(|(to, from)| *to = *from);
-        let (out, _) = out.split_at_mut(payload_len);
-        apply_mask(out, self.mask.unwrap_or_default(), 0);
+        apply_mask(out, self.key, 0);
         out
     }
 
     /// Reads the control frame that `bytes` begins with; `None` asks for more bytes.
     #[inline(never)] // or every message pays for the scratch
-    fn read(header: &Header, bytes: &[u8], payload: &[u8]) -> Result<Option<Control>, Violation> {
-        let payload_len = header.len as u8; // `Lead` let no control frame pass with more than 125
-        if payload.len() < usize::from(payload_len) {
+    fn read(lead: Lead, key: [u8; 4], bytes: &[u8]) -> Result<Option<Control>, Violation> {
+        let header_len = if lead.masked { 6 } else { 2 };
+        let payload_len = lead.len7; // at most 125: `Lead::decode` saw to it
+        let wire_len = usize::from(header_len + payload_len);
+        if bytes.len() < wire_len {
             return Ok(None);
         }
-        let wire_len = bytes.len() - payload.len() + usize::from(payload_len);
         let mut control =
-            Control { opcode: header.opcode, wire_len, close_code: None, mask: header.mask, payload_len };
-        if header.opcode == OpCode::Close {
+            Control { opcode: lead.opcode, wire_len, close_code: None, key, header_len, payload_len };
+        if lead.opcode == OpCode::Close {
             let mut clear = [0; CONTROL_PAYLOAD_MAX];
             control.close_code = parse_close(control.payload(bytes, &mut clear))?.code;
         }

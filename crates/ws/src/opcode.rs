@@ -4,25 +4,26 @@ use core::fmt;
 
 /// The opcode of a frame; the reserved ones are a [`Violation`](crate::Violation) instead.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[repr(u8)]
 pub enum OpCode {
     /// A further fragment of the message in progress.
-    Continuation,
+    Continuation = 0x0,
     /// The first frame of a text message.
-    Text,
+    Text = 0x1,
     /// The first frame of a binary message.
-    Binary,
+    Binary = 0x2,
     /// The sender's last frame.
-    Close,
+    Close = 0x8,
     /// Asks for a pong with the same payload.
-    Ping,
+    Ping = 0x9,
     /// Answers a ping, or nothing at all (RFC 6455 5.5.3).
-    Pong,
+    Pong = 0xA,
 }
 
 impl OpCode {
     /// Close, ping or pong: may stand between the fragments of a message, is never fragmented itself.
     pub const fn is_control(self) -> bool {
-        matches!(self, OpCode::Close | OpCode::Ping | OpCode::Pong)
+        self.bits() & 0x8 != 0 // RFC 6455 5.5
     }
 
     /// Text, binary or a continuation of either.
@@ -43,15 +44,9 @@ impl OpCode {
         })
     }
 
+    /// The low four bits of a frame's first byte.
     pub(crate) const fn bits(self) -> u8 {
-        match self {
-            OpCode::Continuation => 0x0,
-            OpCode::Text => 0x1,
-            OpCode::Binary => 0x2,
-            OpCode::Close => 0x8,
-            OpCode::Ping => 0x9,
-            OpCode::Pong => 0xA,
-        }
+        self as u8
     }
 }
 
