@@ -1,1 +1,4 @@
-//! (to be filled)
+//! Commands.
+
+pub mod check;
+pub mod schema;

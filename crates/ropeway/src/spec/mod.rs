@@ -1,1 +1,32 @@
-//! (to be filled)
+//! What the user wrote: documents, places in them, and types that cannot hold a wrong value.
+//!
+//! Nothing in here runs. A spec is plain data, read from YAML or JSON by a [`Reader`], which finds everything that
+//! is wrong in one go and says where.
+
+mod de;
+mod diagnostics;
+mod fields;
+pub mod health_check;
+pub mod http_server;
+mod kinds;
+pub mod matcher;
+pub mod mock;
+pub mod pipeline;
+pub mod pool;
+pub mod pool_filter;
+mod reader;
+mod render;
+mod secrecy;
+mod source;
+mod suggest;
+pub mod tracing;
+mod tree;
+pub mod types;
+pub mod websocket_proxy;
+
+pub use diagnostics::{Diagnostic, Diagnostics, Severity, Span};
+pub use fields::{NotYet, Raw, Spanned, Untyped};
+pub use kinds::{FilterSpec, Header, KindReader, unknown_kind};
+pub use reader::{Check, Reader};
+pub use source::Source;
+pub use suggest::{closest, help_for};

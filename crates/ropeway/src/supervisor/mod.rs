@@ -1,1 +1,5 @@
-//! (to be filled)
+//! Configuration to objects in force.
+
+mod load;
+
+pub use load::{Loaded, Named, Objects, load, sources_from};

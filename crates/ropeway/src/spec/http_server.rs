@@ -1,0 +1,296 @@
+//! Kind `HTTPServer`: a listener and its routes.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{
+    Check, Diagnostic, NotYet, Reader, Spanned, Untyped,
+    tracing::Tracing,
+    types::{BodyLimit, GoDuration, HeaderName, HttpMethod, IpRange, Name, Pattern, Port, Positive, Secret},
+};
+
+/// A listener for HTTP/1.1 and WebSocket, and the routes from there to pipelines.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpServer {
+    /// The TCP port to listen on.
+    pub port: Spanned<Port>,
+    /// The address to listen on. Default: all addresses, IPv4 and IPv6.
+    #[serde(default)]
+    pub address: Option<Spanned<std::net::IpAddr>>,
+    /// Whether a connection may carry more than one HTTP request. Default: true. It does not concern WebSocket
+    /// connections.
+    #[serde(default = "yes")]
+    pub keep_alive: bool,
+    /// How long a connection may wait idle for its next HTTP request. Default: 60s. It does not concern WebSocket
+    /// connections.
+    #[serde(default = "keep_alive_timeout")]
+    pub keep_alive_timeout: GoDuration,
+    /// How many connections may be open at once, WebSocket connections included; more wait to be accepted.
+    /// Default: 10240.
+    #[serde(default = "max_connections")]
+    pub max_connections: Positive,
+    /// Whether to append the client's address to `X-Forwarded-For`. Default: false. A `WebSocketProxy` appends it in
+    /// any case, and never twice.
+    #[serde(default, rename = "xForwardedFor")]
+    pub x_forwarded_for: bool,
+    /// Peers whose `X-Forwarded-For`, `X-Forwarded-Host` and `X-Forwarded-Proto` are believed: load balancers in
+    /// front of this server. Default: none, then the client is the TCP peer. If set, what other peers send in these
+    /// headers is replaced.
+    #[serde(default)]
+    pub trusted_proxies: Vec<IpRange>,
+    /// Which clients may connect at all; others get 403.
+    #[serde(default)]
+    pub ip_filter: Option<IpFilter>,
+    /// Routes, tried in this order: the first path that fits, in the first rule that has one, wins.
+    #[serde(default)]
+    pub rules: Vec<Rule>,
+    /// How routes are searched. Default: `Ordered`.
+    #[serde(default)]
+    pub router_kind: NotYet<RouterKind>,
+    /// The most bytes the body of a request may have, unless its path says otherwise; -1: any number.
+    /// Default: 4 MiB. A WebSocket handshake has no body, so no value of this field hinders or helps it.
+    #[serde(default)]
+    pub client_max_body_size: Option<Spanned<BodyLimit>>,
+
+    /// Serve over TLS. Not supported yet: the listener of such a server is not opened. Default: false.
+    #[serde(default)]
+    pub https: Spanned<bool>,
+    /// The certificate (PEM) with its chain, in base64.
+    #[serde(default)]
+    pub cert_base64: Option<String>,
+    /// The private key (PEM) that belongs to `certBase64`, in base64.
+    #[serde(default)]
+    pub key_base64: Option<Secret<String>>,
+    /// Certificates by a name of your own, each PEM or base64 of it; `keys` holds the keys under the same names.
+    #[serde(default)]
+    pub certs: BTreeMap<String, String>,
+    /// Private keys by the names that `certs` uses, each PEM or base64 of it.
+    #[serde(default)]
+    pub keys: Secret<BTreeMap<String, String>>,
+    /// A CA certificate (PEM) in base64: clients must then present a certificate that it signed.
+    #[serde(default)]
+    pub ca_cert_base64: Option<String>,
+
+    /// Take certificates from the AutoCertManager. Not supported yet. Default: false.
+    #[serde(default)]
+    pub auto_cert: NotYet<bool>,
+    /// Serve HTTP/3. Not supported yet. Default: false.
+    #[serde(default)]
+    pub http3: NotYet<bool>,
+    /// How many routes to remember by URL. Not supported yet, and not needed. Default: 0.
+    #[serde(default)]
+    pub cache_size: NotYet<u32>,
+    /// Where to send traces. Not supported yet.
+    #[serde(default)]
+    pub tracing: NotYet<Option<Tracing>>,
+    /// The name of a GlobalFilter. Not supported yet.
+    #[serde(default)]
+    pub global_filter: NotYet<Option<Name>>,
+    /// The format of access log lines. Not supported yet.
+    #[serde(default)]
+    pub access_log_format: NotYet<String>,
+}
+
+/// Routes for some hosts.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Rule {
+    /// A host without port this rule is for; may start or end with one `*`. Together with `hostRegexp` and `hosts`:
+    /// one of them has to fit; none at all: every host.
+    pub host: Option<String>,
+    /// A regular expression for hosts this rule is for. Not anchored: write `^` and `$` to match whole names.
+    pub host_regexp: Option<Pattern>,
+    /// More hosts this rule is for.
+    pub hosts: Vec<HostMatch>,
+    /// Routes, tried in this order. Without any, the rule matches nothing.
+    pub paths: Vec<Spanned<Path>>,
+    /// Which clients may use this rule; for others it does not exist, and they get 403 if no other rule fits.
+    pub ip_filter: Option<IpFilter>,
+}
+
+/// One host, or a regular expression for hosts.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct HostMatch {
+    /// Whether `value` is a regular expression. Default: false.
+    #[serde(default)]
+    pub is_regexp: bool,
+    /// The host, which may start or end with one `*`, or the regular expression.
+    pub value: Spanned<String>,
+}
+
+/// A route to a pipeline. Without `path`, `pathPrefix` and `pathRegexp` it fits every path; with several of them, one
+/// has to fit.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Path {
+    /// The whole path, such as `/ws`.
+    pub path: Option<Spanned<String>>,
+    /// How the path starts. No rule of segments: `/ws` also fits `/wsx`.
+    pub path_prefix: Option<Spanned<String>>,
+    /// A regular expression for the path. Not anchored: write `^` and `$` to match the whole path.
+    pub path_regexp: Option<Spanned<Pattern>>,
+    /// What the path becomes: after `path` the whole of it; after `pathPrefix` the prefix; after `pathRegexp` each
+    /// match, where `$1` or `${name}` stand for groups. The query stays as it is.
+    pub rewrite_target: Option<Spanned<String>>,
+    /// Methods this route is for. Default: all. A WebSocket handshake is a GET.
+    pub methods: Vec<HttpMethod>,
+    /// Headers the request must have; one of them suffices unless `matchAllHeader` is true.
+    pub headers: Vec<HeaderMatch>,
+    /// Query parameters the request must have; one of them suffices unless `matchAllQuery` is true.
+    pub queries: Vec<QueryMatch>,
+    /// Whether all of `headers` must fit, and in each both `values` and `regexp`. Default: false.
+    pub match_all_header: bool,
+    /// Whether all of `queries` must fit, and in each both `values` and `regexp`. Default: false.
+    pub match_all_query: bool,
+    /// Which clients may use this route; for others it does not exist, and they get 403 if no other fits.
+    pub ip_filter: Option<IpFilter>,
+    /// The Pipeline that takes the request.
+    pub backend: Option<Spanned<Name>>,
+    /// The most bytes the body of a request may have here; 0: as the server says; -1: any number. No value of this
+    /// field hinders or helps a WebSocket handshake.
+    pub client_max_body_size: Option<Spanned<BodyLimit>>,
+    /// Headers to set on the request. Not supported yet.
+    pub set_headers: NotYet<BTreeMap<HeaderName, String>>,
+    /// A pool of HTTP servers instead of a Pipeline. Not supported yet.
+    pub backend_pool: NotYet<Option<Untyped>>,
+}
+
+/// A header and what it must hold. A header that comes several times counts with its first value.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct HeaderMatch {
+    /// The name of the header.
+    pub key: Spanned<HeaderName>,
+    /// Values of which it must have one.
+    #[serde(default)]
+    pub values: Vec<String>,
+    /// A regular expression it must match. Not anchored.
+    #[serde(default)]
+    pub regexp: Option<Pattern>,
+}
+
+/// A query parameter and what it must hold. One that comes several times counts with its first value.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct QueryMatch {
+    /// The name of the parameter.
+    pub key: Spanned<String>,
+    /// Values of which it must have one.
+    #[serde(default)]
+    pub values: Vec<String>,
+    /// A regular expression it must match. Not anchored.
+    #[serde(default)]
+    pub regexp: Option<Pattern>,
+}
+
+/// Which clients may pass.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq)]
+#[serde(default, rename_all = "camelCase")]
+pub struct IpFilter {
+    /// If set, only these addresses and networks may pass.
+    #[serde(rename = "allowIPs")]
+    pub allow_ips: Vec<IpRange>,
+    /// Addresses and networks that may not pass.
+    #[serde(rename = "blockIPs")]
+    pub block_ips: Vec<IpRange>,
+    /// What happens to an address that is in both lists or in none. Default: false, it may pass.
+    pub block_by_default: bool,
+}
+
+/// How routes are searched.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq)]
+pub enum RouterKind {
+    /// In the order of the file.
+    #[default]
+    Ordered,
+    /// By a tree of path segments. Not supported yet.
+    RadixTree,
+}
+
+impl HttpServer {
+    /// Whether the listener can be opened as the user means it: over TLS it cannot yet.
+    pub fn is_served(&self) -> bool {
+        !*self.https
+    }
+}
+
+impl Check for HttpServer {
+    fn check(&self, reader: &Reader) {
+        if !self.is_served() {
+            reader.report(
+                Diagnostic::warning("`https` is not supported yet: this listener will not be opened")
+                    .at(self.https.span())
+                    .help("end TLS in front of this server, and leave `https` out"),
+            );
+        }
+        for rule in &self.rules {
+            for host in &rule.hosts {
+                host.check(reader);
+            }
+            for path in &rule.paths {
+                path.check(reader);
+                if path.backend.is_none() && path.backend_pool.written().is_none() {
+                    let diagnostic = Diagnostic::error("this path has no `backend`").at(path.span());
+                    reader.report(diagnostic.help("name the Pipeline that takes its requests"));
+                }
+            }
+        }
+    }
+}
+
+impl Check for HostMatch {
+    fn check(&self, reader: &Reader) {
+        if self.is_regexp
+            && let Err(error) = self.value.parse::<Pattern>()
+        {
+            reader.report(Diagnostic::error(error).at(self.value.span()));
+        }
+    }
+}
+
+impl Check for Path {
+    fn check(&self, reader: &Reader) {
+        for path in [&self.path, &self.path_prefix].into_iter().flatten() {
+            if !path.starts_with('/') {
+                reader.report(Diagnostic::error("a path starts with `/`").at(path.span()));
+            }
+        }
+        let has_pattern = self.path.is_some() || self.path_prefix.is_some() || self.path_regexp.is_some();
+        if let Some(target) = self.rewrite_target.as_ref().filter(|_| !has_pattern) {
+            reader.report(
+                Diagnostic::error("`rewriteTarget` needs a path to rewrite")
+                    .at(target.span())
+                    .help("add `path`, `pathPrefix` or `pathRegexp`"),
+            );
+        }
+        for header in &self.headers {
+            check_match(reader, header.key.span(), header.values.is_empty() && header.regexp.is_none());
+        }
+        for query in &self.queries {
+            check_match(reader, query.key.span(), query.values.is_empty() && query.regexp.is_none());
+        }
+    }
+}
+
+fn check_match(reader: &Reader, span: super::Span, is_empty: bool) {
+    if is_empty {
+        let title = "nothing to compare with: give `values` or `regexp`";
+        reader.report(Diagnostic::error(title).at(span));
+    }
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn keep_alive_timeout() -> GoDuration {
+    GoDuration::from_secs(60)
+}
+
+const fn max_connections() -> Positive {
+    Positive::new(10_240).expect("within its bounds")
+}

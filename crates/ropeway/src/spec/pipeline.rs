@@ -1,0 +1,233 @@
+//! Kind `Pipeline`: filters, and the order in which a request runs through them.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{
+    Check, Diagnostic, NotYet, Raw, Reader, Spanned, Untyped, closest,
+    kinds::{FilterSpec, Header, KindReader, unknown_kind},
+    types::Name,
+};
+
+/// The filter name that ends a flow.
+pub const END: &str = "END";
+
+/// Filters, each with its name, and the flow through them.
+#[derive(Debug)]
+pub struct Pipeline {
+    /// The filters, in the order of the file. Names are unique.
+    pub filters: Vec<(Name, Box<dyn FilterSpec>)>,
+    /// The steps a request takes; each names a filter or [`END`].
+    pub flow: Vec<FlowNode>,
+}
+
+impl PartialEq for Pipeline {
+    fn eq(&self, other: &Self) -> bool {
+        self.flow == other.flow
+            && self.filters.len() == other.filters.len()
+            && self
+                .filters
+                .iter()
+                .zip(&other.filters)
+                .all(|((a, a_spec), (b, b_spec))| a == b && (**a_spec).same(&**b_spec))
+    }
+}
+
+/// Filters, and the order in which a request runs through them.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "Pipeline")]
+#[serde(rename_all = "camelCase")]
+pub struct PipelineText {
+    /// The filters: each has a `name`, a `kind`, and the fields of that kind.
+    #[schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>")]
+    pub filters: Vec<Raw>,
+    /// The steps a request takes. Default: all filters in the order of `filters`.
+    #[serde(default)]
+    pub flow: Vec<FlowNode>,
+    /// Policies for retries and circuit breakers. Not supported yet.
+    #[serde(default)]
+    pub resilience: NotYet<Vec<Untyped>>,
+    /// Data for templates. Not supported yet.
+    #[serde(default)]
+    pub data: NotYet<BTreeMap<String, Untyped>>,
+}
+
+impl Check for PipelineText {
+    fn check(&self, _: &Reader) {}
+}
+
+/// One step of a flow.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct FlowNode {
+    /// The name of the filter to run, or `END` to stop.
+    pub filter: Spanned<Name>,
+    /// Another name for this step, for `jumpIf`: so a filter can run more than once. Default: the filter's name.
+    #[serde(default)]
+    pub alias: Option<Spanned<Name>>,
+    /// Where to go on after a result of the filter: a later step, or `END`. A result that is not listed ends the
+    /// flow; no result goes on to the next step.
+    #[serde(default)]
+    pub jump_if: BTreeMap<Spanned<String>, Spanned<Name>>,
+    /// The request and response the filter works on. Not supported yet. Default: `DEFAULT`.
+    #[serde(default)]
+    pub namespace: NotYet<Namespace>,
+}
+
+/// A slot for a request and a response.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
+#[serde(transparent)]
+pub struct Namespace(String);
+
+impl Default for Namespace {
+    fn default() -> Self {
+        Self("DEFAULT".into())
+    }
+}
+
+impl FlowNode {
+    /// What `jumpIf` calls this step.
+    pub fn name(&self) -> &Spanned<Name> {
+        self.alias.as_ref().unwrap_or(&self.filter)
+    }
+
+    /// Whether the flow stops here.
+    pub fn is_end(&self) -> bool {
+        self.filter.as_str() == END
+    }
+
+    fn run(filter: Spanned<Name>) -> Self {
+        Self { filter, alias: None, jump_if: BTreeMap::new(), namespace: NotYet::default() }
+    }
+}
+
+impl Pipeline {
+    /// Reads a pipeline with filters of these kinds; reports everything that is wrong.
+    pub fn read(raw: &Raw, reader: &Reader, kinds: &[KindReader]) -> Option<Self> {
+        let text: PipelineText = reader.read_object(raw, Header::KEYS)?;
+        let filters: Vec<_> = text.filters.iter().map(|raw| FilterText::read(raw, reader, kinds)).collect();
+        check_names(&filters, reader);
+        check_flow(&text.flow, &filters, reader);
+
+        let mut specs = Vec::new();
+        let mut in_order = Vec::new();
+        for filter in filters {
+            let name = filter.name?;
+            in_order.push(FlowNode::run(name.clone()));
+            specs.push((name.into_inner(), filter.spec?));
+        }
+        let flow = if text.flow.is_empty() { in_order } else { text.flow };
+        Some(Self { filters: specs, flow })
+    }
+}
+
+/// What could be read of a filter.
+struct FilterText<'k> {
+    name: Option<Spanned<Name>>,
+    kind: Option<&'k KindReader>,
+    spec: Option<Box<dyn FilterSpec>>,
+}
+
+impl<'k> FilterText<'k> {
+    fn read(raw: &Raw, reader: &Reader, kinds: &'k [KindReader]) -> Self {
+        let header = Header::read(raw, reader);
+        let kind = header.kind.as_ref().and_then(|name| {
+            let kind = kinds.iter().find(|kind| kind.name == name.as_str());
+            if kind.is_none() {
+                let known: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
+                let hint = "an object stands in a document of its own, not in a Pipeline";
+                reader.report(unknown_kind(name, name.span(), &known, OBJECT_KINDS, hint));
+            }
+            kind
+        });
+        Self { name: header.name, kind, spec: kind.and_then(|kind| (kind.read)(raw, reader)) }
+    }
+}
+
+/// Kinds of documents.
+pub const OBJECT_KINDS: &[&str] = &["HTTPServer", "Pipeline"];
+
+fn check_names(filters: &[FilterText<'_>], reader: &Reader) {
+    let mut seen: HashMap<&str, &Spanned<Name>> = HashMap::new();
+    for name in filters.iter().filter_map(|filter| filter.name.as_ref()) {
+        if name.as_str() == END {
+            reader
+                .report(Diagnostic::error("a filter cannot be called `END`: it ends a flow").at(name.span()));
+        }
+        if let Some(first) = seen.insert(name.as_str(), name) {
+            reader.report(
+                Diagnostic::error(format!("two filters are called `{}`", **name))
+                    .at(name.span())
+                    .other(first.span(), "this is the first"),
+            );
+        }
+    }
+}
+
+fn check_flow(flow: &[FlowNode], filters: &[FilterText<'_>], reader: &Reader) {
+    let names: Vec<&str> = filters.iter().filter_map(|f| f.name.as_ref()).map(|name| name.as_str()).collect();
+    // a filter whose name could not be read has been reported; flow may mean it
+    let all_named = names.len() == filters.len();
+    for (at, node) in flow.iter().enumerate() {
+        let filter = filters.iter().find(|f| f.name.as_ref().is_some_and(|name| *name == node.filter));
+        if filter.is_none() && !node.is_end() && all_named {
+            let diagnostic =
+                Diagnostic::error(format!("no filter is called `{}`", *node.filter)).at(node.filter.span());
+            reader.report(match closest(node.filter.as_str(), names.iter().copied()) {
+                Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+                None => diagnostic.help("name one of `filters`, or `END`"),
+            });
+        }
+        if let Some(kind) = filter.and_then(|filter| filter.kind) {
+            check_results(node, kind, reader);
+        }
+        check_targets(node, &flow[at + 1..], reader);
+    }
+}
+
+/// `jumpIf` may name the results of the filter's kind, and the empty one.
+fn check_results(node: &FlowNode, kind: &KindReader, reader: &Reader) {
+    for result in node.jump_if.keys().filter(|result| !result.is_empty()) {
+        if !kind.results.contains(&result.as_str()) {
+            reader.report(
+                Diagnostic::error(format!("a {} has no result `{}`", kind.name, **result))
+                    .at(result.span())
+                    .help(super::help_for(result, kind.results)),
+            );
+        }
+    }
+}
+
+/// `jumpIf` may go to one later step, or to the end.
+fn check_targets(node: &FlowNode, later: &[FlowNode], reader: &Reader) {
+    let mut reported = HashSet::new();
+    for target in node.jump_if.values().filter(|target| target.as_str() != END) {
+        if !reported.insert(target.as_str()) {
+            continue;
+        }
+        let mut steps = later.iter().map(FlowNode::name).filter(|name| *name == target);
+        match (steps.next(), steps.next()) {
+            (Some(_), None) => {}
+            (None, _) => {
+                let names = later.iter().map(|node| node.name().as_str()).chain([END]);
+                let help = match closest(target.as_str(), names) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "a jump goes forward: name a later step of the flow, or `END`".into(),
+                };
+                let title = format!("no later step is called `{}`", **target);
+                reader.report(Diagnostic::error(title).at(target.span()).help(help));
+            }
+            (Some(_), Some(second)) => {
+                let title = format!("two later steps are called `{}`", **target);
+                reader.report(
+                    Diagnostic::error(title)
+                        .at(target.span())
+                        .other(second.span(), "this is the second")
+                        .help("give one of them an `alias`"),
+                );
+            }
+        }
+    }
+}

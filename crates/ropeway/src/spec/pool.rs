@@ -1,0 +1,283 @@
+//! A pool: backends that serve the same, and how they are used.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{
+    Diagnostic, NotYet, Reader, Span, Spanned,
+    health_check::{DeprecatedHealthCheck, HealthCheck},
+    pool_filter::PoolFilter,
+    types::{CloseCode, Glob, GoDuration, HeaderName, Host, MessageLimit, Name, ServerUrl, Weight},
+};
+
+/// Servers that serve the same, how one of them is chosen, and what may happen on their connections.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Pool {
+    /// The servers.
+    #[serde(default)]
+    pub servers: Vec<Server>,
+    /// How a server is chosen for a new connection. Default: `roundRobin`.
+    #[serde(default)]
+    pub load_balance: LoadBalance,
+    /// The most bytes of one message from the client, over all its fragments; -1: no limit. Default: 32769.
+    #[serde(default)]
+    pub client_max_msg_size: MessageLimit,
+    /// The most bytes of one message from the server, over all its fragments; -1: no limit. Default: 32769.
+    #[serde(default)]
+    pub server_max_msg_size: MessageLimit,
+    /// Accept a browser from any site, without the check of its `Origin`. Default: false. The name misleads: it has
+    /// nothing to do with TLS.
+    #[serde(default)]
+    pub insecure_skip_verify: Spanned<bool>,
+    /// Sites from which a browser may connect, besides the requested host itself: patterns for `host[:port]`, such as
+    /// `*.example.com`.
+    #[serde(default)]
+    pub origin_patterns: Vec<Glob>,
+
+    /// How long a TCP connection to a server may take to open. Default: 2s.
+    #[serde(default = "connect_timeout")]
+    pub connect_timeout: GoDuration,
+    /// How long a server may take to answer the handshake. Default: 5s.
+    #[serde(default = "handshake_timeout")]
+    pub handshake_timeout: GoDuration,
+    /// How long a peer may take to answer a Close frame before its connection is cut. Default: 5s.
+    #[serde(default = "close_timeout")]
+    pub close_timeout: GoDuration,
+    /// How many other servers to try when one cannot be reached, is too slow or answers 502, 503 or 504; 0: none.
+    /// Default: 3.
+    #[serde(default = "max_retries")]
+    pub max_retries: u8,
+    /// The close code that a client gets when its server vanishes without a Close frame. Default: 1011.
+    #[serde(default = "vanished_code")]
+    pub vanished_code: CloseCode,
+    /// Whether to close connections with text messages that are not UTF-8 (compressed ones are not looked into).
+    /// Default: false.
+    #[serde(default)]
+    pub validate_utf8: bool,
+    /// What becomes of the peers' offers of compression. Default: `passThrough`.
+    #[serde(default)]
+    pub compression: Compression,
+
+    /// How to find out whether a server is well. Not supported yet: every server counts as well.
+    #[serde(default)]
+    pub health_check: NotYet<Option<Spanned<HealthCheck>>>,
+    /// Makes this pool a candidate, for some requests only. Not supported yet: such a pool is not used.
+    #[serde(default)]
+    pub filter: NotYet<Option<Spanned<PoolFilter>>>,
+    /// Tags of which a discovered server must have one. Not supported yet.
+    #[serde(default)]
+    pub server_tags: NotYet<Vec<String>>,
+    /// The registry to discover servers in. Not supported yet.
+    #[serde(default)]
+    pub service_registry: NotYet<Option<Name>>,
+    /// The service to discover in that registry. Not supported yet.
+    #[serde(default)]
+    pub service_name: NotYet<Option<String>>,
+    /// Send the server's host as `Host`. Not supported yet; it never did anything for WebSocket.
+    #[serde(default)]
+    pub set_upstream_host: NotYet<bool>,
+}
+
+/// One server.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Server {
+    /// Where it is: scheme (`ws` or `http`), host and maybe port. A path does nothing: the request keeps its own.
+    pub url: Spanned<ServerUrl>,
+    /// Labels of your own.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Its share for `weightedRandom`, 0 to 100. Default: 0.
+    #[serde(default)]
+    pub weight: Weight,
+    /// Whether it gets the client's `Host` instead of its own name. Default: false. A server given by IP address gets
+    /// the client's in any case.
+    #[serde(default)]
+    pub keep_host: Spanned<bool>,
+}
+
+/// How a server is chosen.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq)]
+#[serde(default, rename_all = "camelCase")]
+pub struct LoadBalance {
+    /// The policy. Default: `roundRobin`.
+    pub policy: Spanned<Policy>,
+    /// For `headerHash`: the header whose value decides.
+    pub header_hash_key: Option<HeaderName>,
+    /// Keep a client on one server. Not supported yet.
+    pub sticky_session: NotYet<Option<StickySession>>,
+    /// Deprecated: use `healthCheck` of the pool. Not supported.
+    pub health_check: NotYet<Option<DeprecatedHealthCheck>>,
+}
+
+/// How a server is chosen for a new connection.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub enum Policy {
+    /// One after the other.
+    #[default]
+    #[serde(alias = "")]
+    RoundRobin,
+    /// By chance.
+    Random,
+    /// By chance, in proportion to `weight`.
+    WeightedRandom,
+    /// By the client's address. Not supported yet: `roundRobin` is used.
+    IpHash,
+    /// By the value of the header `headerHashKey`. Not supported yet: `roundRobin` is used.
+    HeaderHash,
+    /// By the whole `Cookie` header. Not supported yet: `roundRobin` is used.
+    CookieHash,
+}
+
+/// Keeps a client on one server, by a cookie.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct StickySession {
+    /// How.
+    pub mode: StickyMode,
+    /// The application's cookie, for `CookieConsistentHash` and `ApplicationBased`.
+    #[serde(default)]
+    pub app_cookie_name: Option<String>,
+    /// The gateway's own cookie. Default: `EG_SESSION`.
+    #[serde(default)]
+    pub lb_cookie_name: Option<String>,
+    /// How long the gateway's own cookie lives. Default: 2h.
+    #[serde(default)]
+    pub lb_cookie_expire: Option<GoDuration>,
+}
+
+/// How a client is kept on one server.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq)]
+pub enum StickyMode {
+    /// By a consistent hash of the application's cookie.
+    CookieConsistentHash,
+    /// By a cookie of the gateway's own, for a time.
+    DurationBased,
+    /// By a cookie of the gateway's own, as long as the application's lives.
+    ApplicationBased,
+}
+
+/// What becomes of the peers' offers of permessage-deflate (RFC 7692).
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub enum Compression {
+    /// Client and server agree on it between themselves, if they like.
+    #[default]
+    PassThrough,
+    /// As `passThrough`, but each message is compressed by itself: less memory in both peers, larger messages.
+    NoContextTakeover,
+    /// None.
+    Off,
+}
+
+impl Pool {
+    /// Whether this pool is for some requests only.
+    pub const fn is_candidate(&self) -> bool {
+        self.filter.written().is_some()
+    }
+
+    pub(super) fn check(&self, reader: &Reader, at: Span) {
+        if self.servers.is_empty() && self.service_name.written().is_none() {
+            reader.report(Diagnostic::error("a pool needs at least one server").at(at));
+        }
+        self.check_weights(reader);
+        for server in &self.servers {
+            server.check(reader);
+        }
+        if *self.insecure_skip_verify {
+            reader.report(
+                Diagnostic::warning(
+                    "`insecureSkipVerify` switches the check of the Origin off: any site may connect",
+                )
+                .at(self.insecure_skip_verify.span())
+                .help("it has nothing to do with TLS; list the sites that may connect in `originPatterns`"),
+            );
+        }
+        let policy = &self.load_balance.policy;
+        if policy.in_force() != **policy {
+            reader.report(
+                Diagnostic::warning("this policy is not supported yet: `roundRobin` is used")
+                    .at(policy.span()),
+            );
+        }
+        if let Some(check) = self.health_check.written() {
+            check.check(reader, check.span());
+        }
+        if let Some(filter) = self.filter.written() {
+            filter.check(reader, filter.span());
+        }
+    }
+
+    fn check_weights(&self, reader: &Reader) {
+        let policy = &self.load_balance.policy;
+        let has_weight = |server: &&Server| server.weight.get() > 0;
+        if self.servers.iter().any(|server| has_weight(&server)) {
+            for server in self.servers.iter().filter(|server| !has_weight(server)) {
+                reader.report(
+                    Diagnostic::error("this server has no `weight` but others of its pool have")
+                        .at(server.url.span())
+                        .help("give every server a weight above 0, or none"),
+                );
+            }
+        } else if **policy == Policy::WeightedRandom {
+            reader.report(
+                Diagnostic::error("`weightedRandom` needs a `weight` at every server").at(policy.span()),
+            );
+        }
+    }
+}
+
+impl Server {
+    fn check(&self, reader: &Reader) {
+        let at = self.url.span();
+        if self.url.scheme().is_tls() {
+            let title = "TLS to backends is not supported yet: this server will not be used";
+            reader.report(Diagnostic::warning(title).at(at));
+        }
+        if !self.url.unused().is_empty() {
+            reader.report(
+                Diagnostic::warning(
+                    "the path of a server's URL does nothing: the request's own path is sent",
+                )
+                .at(at)
+                .help("use `rewriteTarget` of the HTTPServer's path to change it"),
+            );
+        }
+        if *self.keep_host && matches!(self.url.host(), Host::Ip(_)) {
+            let title = "`keepHost` changes nothing here: a server given by IP address gets the client's `Host` anyway";
+            reader.report(Diagnostic::note(title).at(self.keep_host.span()));
+        }
+    }
+}
+
+impl Policy {
+    /// The policy that is really used: `roundRobin` for those that are not supported yet.
+    pub const fn in_force(self) -> Self {
+        match self {
+            Self::RoundRobin | Self::Random | Self::WeightedRandom => self,
+            Self::IpHash | Self::HeaderHash | Self::CookieHash => Self::RoundRobin,
+        }
+    }
+}
+
+const fn connect_timeout() -> GoDuration {
+    GoDuration::from_secs(2)
+}
+
+const fn handshake_timeout() -> GoDuration {
+    GoDuration::from_secs(5)
+}
+
+const fn close_timeout() -> GoDuration {
+    GoDuration::from_secs(5)
+}
+
+const fn max_retries() -> u8 {
+    3
+}
+
+const fn vanished_code() -> CloseCode {
+    CloseCode::INTERNAL_ERROR
+}

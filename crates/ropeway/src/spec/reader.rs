@@ -1,0 +1,220 @@
+//! Reads typed values from files, and collects all that is wrong with them.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashSet,
+};
+
+use serde::de::DeserializeOwned;
+
+use super::{
+    de::{NodeDeserializer, ReadError},
+    diagnostics::{Diagnostic, Diagnostics, Span},
+    fields::Raw,
+    source::Source,
+    suggest,
+    tree::{NodeId, Tree},
+};
+
+/// What a spec says about itself beyond the types of its fields: rules between fields, and what is worth a warning.
+pub trait Check {
+    /// Reports to `reader` what is wrong. Called once for a value that was read without an error.
+    fn check(&self, reader: &Reader);
+}
+
+/// A number of files read together, and what was found wrong with them so far.
+#[derive(Debug)]
+pub struct Reader {
+    trees: Vec<Tree>,
+    diagnostics: RefCell<Diagnostics>,
+    /// Values read so far, by file. An alias counts each time it is read.
+    visited: Vec<Cell<usize>>,
+    /// Errors of types found so far, by file.
+    faults: Vec<Cell<usize>>,
+}
+
+impl Reader {
+    /// How many values may be read from a file, where one that is reached through aliases counts each time.
+    pub const MAX_VISITED: usize = 100_000;
+
+    /// How many wrong values of one file are looked for before giving up on it.
+    pub const MAX_FAULTS: usize = 64;
+
+    /// Parses all of `sources`. What cannot be parsed is reported and left out.
+    pub fn new(sources: &[Source]) -> Self {
+        let mut diagnostics = Diagnostics::default();
+        let trees = sources.iter().map(|source| {
+            let file = diagnostics.add_file(source.clone());
+            let (tree, fault) = Tree::parse(source, file);
+            diagnostics.set_secrets(file, tree.secrets.clone());
+            fault.into_iter().for_each(|fault| diagnostics.push(fault));
+            tree
+        });
+        let trees: Vec<Tree> = trees.collect();
+        let zeros = || trees.iter().map(|_| Cell::new(0)).collect();
+        Self { visited: zeros(), faults: zeros(), diagnostics: diagnostics.into(), trees }
+    }
+
+    /// The documents of all files, in order.
+    pub fn documents(&self) -> Vec<Raw> {
+        let of_tree = |tree: &Tree| -> Vec<Raw> {
+            tree.documents.iter().map(|id| Raw { node: id.0, span: tree.node(*id).span }).collect()
+        };
+        self.trees.iter().flat_map(of_tree).collect()
+    }
+
+    /// Reads a value and checks it. Reports everything that is wrong; nothing is returned if a type is.
+    pub fn read<T: Check + DeserializeOwned>(&self, raw: &Raw) -> Option<T> {
+        self.read_object(raw, &[])
+    }
+
+    /// As [`read`](Self::read), for a mapping that also has keys that somebody else reads.
+    pub fn read_object<T: Check + DeserializeOwned>(
+        &self,
+        raw: &Raw,
+        also_known: &[&'static str],
+    ) -> Option<T> {
+        let (value, is_whole) = self.recover(raw, also_known, false);
+        let value = value.filter(|_| is_whole);
+        if let Some(value) = &value {
+            T::check(value, self);
+        }
+        value
+    }
+
+    /// Reads the fields of `T` from a mapping and ignores all others; what is wrong is reported and left out.
+    pub fn read_some<T: DeserializeOwned>(&self, raw: &Raw) -> Option<T> {
+        self.recover(raw, &[], true).0
+    }
+
+    /// The text under `key`, if `raw` is a mapping that has it.
+    pub fn peek(&self, raw: &Raw, key: &str) -> Option<(&str, Span)> {
+        let tree = self.tree(raw);
+        let node = tree.node(tree.get(NodeId(raw.node), key)?);
+        Some((node.text(), node.span))
+    }
+
+    /// Adds a finding.
+    pub fn report(&self, diagnostic: Diagnostic) {
+        self.diagnostics.borrow_mut().push(diagnostic);
+    }
+
+    /// Adds findings, if there are any.
+    pub fn report_all(&self, diagnostics: impl IntoIterator<Item = Diagnostic>) {
+        diagnostics.into_iter().for_each(|diagnostic| self.report(diagnostic));
+    }
+
+    /// Everything that was found.
+    pub fn finish(self) -> Diagnostics {
+        self.diagnostics.into_inner()
+    }
+
+    /// Reads again and again, each time without the values that were found at fault, so that all faults are found
+    /// and not only the first. The flag says whether nothing had to be left out.
+    fn recover<T: DeserializeOwned>(
+        &self,
+        raw: &Raw,
+        also_known: &[&'static str],
+        partial: bool,
+    ) -> (Option<T>, bool) {
+        let file = raw.span.file as usize;
+        let reading = Reading {
+            reader: self,
+            tree: self.tree(raw),
+            visited: &self.visited[file],
+            root: NodeId(raw.node),
+            also_known,
+            partial,
+            skipped: RefCell::default(),
+        };
+        let visited_before = reading.visited.get();
+        loop {
+            reading.visited.set(visited_before);
+            let error = match reading.root() {
+                Ok(value) => return (Some(value), reading.skipped.borrow().is_empty()),
+                Err(error) => error,
+            };
+            let culprit = error.culprit.filter(|_| !error.is_fatal);
+            if !error.is_consequence {
+                self.report(error.into_diagnostic(raw.span));
+            }
+            let faults = self.faults[file].get() + 1;
+            self.faults[file].set(faults);
+            let is_new = culprit.is_some_and(|culprit| reading.skipped.borrow_mut().insert(culprit));
+            if faults == Self::MAX_FAULTS {
+                self.report(Diagnostic::note("there may be more faults in this file").at(raw.span));
+            }
+            if !is_new || faults >= Self::MAX_FAULTS {
+                return (None, false);
+            }
+        }
+    }
+
+    fn tree(&self, raw: &Raw) -> &Tree {
+        &self.trees[raw.span.file as usize]
+    }
+}
+
+/// One value being read.
+pub(super) struct Reading<'r> {
+    reader: &'r Reader,
+    pub(super) tree: &'r Tree,
+    visited: &'r Cell<usize>,
+    root: NodeId,
+    /// Keys of the root that somebody else reads.
+    also_known: &'r [&'static str],
+    /// Whether all keys of the root that are not asked for belong to somebody else.
+    partial: bool,
+    /// Keys and items found at fault, which are left out.
+    skipped: RefCell<HashSet<NodeId>>,
+}
+
+impl<'r> Reading<'r> {
+    fn root<T: DeserializeOwned>(&'r self) -> Result<T, ReadError> {
+        self.visit(self.root)?;
+        T::deserialize(NodeDeserializer { reading: self, id: self.root, key: None })
+    }
+
+    /// Counts one more value.
+    pub(super) fn visit(&self, id: NodeId) -> Result<(), ReadError> {
+        self.visited.set(self.visited.get() + 1);
+        if self.visited.get() <= Reader::MAX_VISITED {
+            return Ok(());
+        }
+        let message =
+            format!("more than {} values, counting aliases each time they are used", Reader::MAX_VISITED);
+        let mut error = ReadError::fatal(message, self.tree.node(id).span);
+        error.is_consequence = self.visited.get() > Reader::MAX_VISITED + 1;
+        Err(error)
+    }
+
+    pub(super) fn is_skipped(&self, id: NodeId) -> bool {
+        self.skipped.borrow().contains(&id)
+    }
+
+    pub(super) fn report(&self, diagnostic: Diagnostic) {
+        self.reader.report(diagnostic);
+    }
+
+    /// Reports a key that no field has, unless it is somebody else's.
+    pub(super) fn unknown_field(&self, id: NodeId, name: &str, span: Span, known: &[&'static str]) {
+        if id == self.root && (self.partial || self.also_known.iter().any(|k| k.eq_ignore_ascii_case(name))) {
+            return;
+        }
+        let own = if id == self.root { self.also_known } else { &[] };
+        let all: Vec<&str> = known.iter().chain(own).copied().collect();
+        self.report(
+            Diagnostic::error(format!("unknown field `{name}`"))
+                .at(span)
+                .label("not known here")
+                .help(suggest::help_for(name, &all)),
+        );
+    }
+
+    /// Reports a key whose field does nothing yet.
+    pub(super) fn not_supported(&self, key: NodeId) {
+        let node = self.tree.node(key);
+        let title = format!("`{}` is not supported yet", node.text());
+        self.report(Diagnostic::warning(title).at(node.span).label("does nothing"));
+    }
+}

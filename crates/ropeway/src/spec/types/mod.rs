@@ -1,0 +1,29 @@
+//! Field types that cannot hold a wrong value.
+//!
+//! Each reads itself from the text that stands in the file and refuses what it is not; so nothing has to be
+//! checked again later. Each also knows its JSON Schema, which editors show to the user.
+
+mod close_code;
+mod duration;
+mod glob;
+mod http;
+mod limits;
+mod name;
+mod network;
+mod pattern;
+mod secret;
+mod server_url;
+mod text;
+
+pub use close_code::CloseCode;
+pub use duration::{DurationError, GoDuration};
+pub use glob::Glob;
+pub use http::{HeaderName, HttpMethod, StatusCode, StatusRange};
+pub use limits::{BodyLimit, MessageLimit, Permil, Port, Positive, Weight};
+pub use name::Name;
+pub use network::IpRange;
+pub use pattern::Pattern;
+pub use secret::Secret;
+pub use server_url::{Host, Scheme, ServerUrl};
+
+pub(crate) use text::text_type;

@@ -1,0 +1,182 @@
+//! Regular expressions as Go has them (RE2 syntax).
+
+use std::{fmt, str::FromStr};
+
+use regex::{Regex, RegexBuilder};
+
+use super::text_type;
+
+/// A regular expression in Go's syntax and with Go's meaning: not anchored; `\d`, `\w`, `\s` and `\b` know ASCII
+/// only; matching takes time linear in the text. At most 4096 bytes long and 1 MiB when compiled.
+#[derive(Clone)]
+pub struct Pattern {
+    text: Box<str>,
+    regex: Regex,
+}
+
+impl Pattern {
+    /// The expression as it stands in the file.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the expression matches somewhere in `text`.
+    pub fn is_match(&self, text: &str) -> bool {
+        self.regex.is_match(text)
+    }
+
+    /// `text` with every match replaced; `$1`, `${1}` and `$name` stand for groups.
+    pub fn replace_all(&self, text: &str, replacement: &str) -> String {
+        self.regex.replace_all(text, replacement).into_owned()
+    }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pattern({:?})", self.text)
+    }
+}
+
+impl Eq for Pattern {}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl FromStr for Pattern {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.len() > MAX_BYTES {
+            return Err(format!("a regular expression has at most {MAX_BYTES} bytes"));
+        }
+        let regex =
+            RegexBuilder::new(&from_go(text)).size_limit(MAX_COMPILED).nest_limit(100).build().map_err(
+                |e| match e {
+                    regex::Error::CompiledTooBig(_) => "this regular expression is too large".to_owned(),
+                    other => format!("not a regular expression: {}", last_line(&other.to_string())),
+                },
+            )?;
+        Ok(Self { text: text.into(), regex })
+    }
+}
+
+text_type!(Pattern, expects: "a regular expression", schema: { "type": "string", "format": "regex" });
+
+const MAX_BYTES: usize = 4096;
+const MAX_COMPILED: usize = 1 << 20;
+
+/// The last line of the message says what is wrong; those before it draw the place.
+fn last_line(message: &str) -> &str {
+    let line = message.lines().last().unwrap_or(message).trim();
+    line.strip_prefix("error: ").unwrap_or(line)
+}
+
+/// Writes Go's syntax in that of crate `regex`, which differs in classes and in what is Unicode.
+fn from_go(go: &str) -> String {
+    let mut out = String::with_capacity(go.len() + 16);
+    let mut in_class = false;
+    let mut chars = go.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => match chars.next() {
+                Some('Q') => quote(&mut chars, &mut out),
+                Some(escaped) => escape(escaped, &mut out),
+                None => out.push('\\'),
+            },
+            '[' if !in_class => {
+                in_class = true;
+                out.push('[');
+                out.extend(chars.next_if_eq(&'^'));
+                // a bracket that comes first is a member of the class
+                if chars.next_if_eq(&']').is_some() {
+                    out.push_str(r"\]");
+                }
+            }
+            '[' if chars.peek() == Some(&':') => {
+                out.push('[');
+                // a named class such as [:alpha:], up to its own bracket
+                for c in chars.by_ref() {
+                    out.push(c);
+                    if c == ']' {
+                        break;
+                    }
+                }
+            }
+            ']' if in_class => {
+                in_class = false;
+                out.push(']');
+            }
+            // `[` nests and `&&`, `~~` combine classes in crate `regex`; in Go they are members
+            '[' | '&' | '~' if in_class => out.extend(['\\', c]),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn escape(c: char, out: &mut String) {
+    match c {
+        'd' => out.push_str("[0-9]"),
+        'D' => out.push_str("[^0-9]"),
+        's' => out.push_str(r"[\t\n\f\r ]"),
+        'S' => out.push_str(r"[^\t\n\f\r ]"),
+        'w' => out.push_str("[0-9A-Za-z_]"),
+        'W' => out.push_str("[^0-9A-Za-z_]"),
+        'b' => out.push_str(r"(?-u:\b)"),
+        'B' => out.push_str(r"(?-u:\B)"),
+        '<' | '>' => out.push(c),
+        c => out.extend(['\\', c]),
+    }
+}
+
+/// Text between `\Q` and `\E` stands for itself.
+fn quote(chars: &mut std::iter::Peekable<std::str::Chars<'_>>, out: &mut String) {
+    let mut text = String::new();
+    for c in chars.by_ref() {
+        text.push(c);
+        if text.ends_with("\\E") {
+            text.truncate(text.len() - 2);
+            break;
+        }
+    }
+    out.push_str(&regex::escape(&text));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pattern;
+
+    #[test]
+    fn means_what_go_means() {
+        for (pattern, text, expected) in [
+            (r"^\d+$", "12", true),
+            (r"^\d$", "٣", false),
+            (r"^\w$", "é", false),
+            (r"^[\w-]+$", "a-b_1", true),
+            (r"^[^\s]+$", "a b", false),
+            (r"\bws\b", "é ws!", true),
+            (r"a\Bb", "ab", true),
+            (r"\Qa.b\E$", "a.b", true),
+            (r"\Qa.b\E$", "axb", false),
+            (r"^[[]$", "[", true),
+            (r"^[]a]+$", "]a", true),
+            (r"^[a&&b]+$", "&ab", true),
+            (r"^[[:alpha:]]+$", "abc", true),
+            (r"^\<$", "<", true),
+            ("(?i)WS", "ws", true),
+        ] {
+            assert_eq!(pattern.parse::<Pattern>().unwrap().is_match(text), expected, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn refuses_in_one_line() {
+        for pattern in ["(", "a{1001,1000}", "(?:a{1000}){1000}", "\\"] {
+            let error = pattern.parse::<Pattern>().unwrap_err();
+            assert!(!error.contains('\n'), "{error}");
+        }
+    }
+}
