@@ -34,6 +34,13 @@ pub struct Span {
     pub(super) end: u32,
 }
 
+impl Span {
+    /// Whether `inner` lies in this and is not all of it.
+    pub(super) fn is_around(self, inner: Self) -> bool {
+        self != inner && self.file == inner.file && self.start <= inner.start && inner.end <= self.end
+    }
+}
+
 /// One finding.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Diagnostic {
@@ -43,7 +50,7 @@ pub struct Diagnostic {
     title: String,
     label: String,
     help: Option<String>,
-    other: Option<(Span, String)>,
+    other: Option<Box<(Span, String)>>,
 }
 
 impl Diagnostic {
@@ -83,7 +90,7 @@ impl Diagnostic {
     /// A second place that has to do with it, and a few words there.
     #[must_use]
     pub fn other(self, span: Span, label: impl Into<String>) -> Self {
-        Self { other: Some((span, label.into())), ..self }
+        Self { other: Some(Box::new((span, label.into()))), ..self }
     }
 
     /// How much it matters.
@@ -96,8 +103,12 @@ impl Diagnostic {
         &self.title
     }
 
-    pub(super) const fn parts(&self) -> Parts<'_> {
-        Parts { span: self.span, label: &self.label, help: self.help.as_ref(), other: self.other.as_ref() }
+    pub(super) const fn span(&self) -> Option<Span> {
+        self.span
+    }
+
+    pub(super) fn parts(&self) -> Parts<'_> {
+        Parts { span: self.span, label: &self.label, help: self.help.as_ref(), other: self.other.as_deref() }
     }
 
     fn new(severity: Severity, title: String) -> Self {

@@ -60,13 +60,13 @@ pub struct HttpServer {
     pub https: Spanned<bool>,
     /// The certificate (PEM) with its chain, in base64.
     #[serde(default)]
-    pub cert_base64: Option<String>,
+    pub cert_base64: Option<Spanned<String>>,
     /// The private key (PEM) that belongs to `certBase64`, in base64.
     #[serde(default)]
-    pub key_base64: Option<Secret<String>>,
+    pub key_base64: Option<Spanned<Secret<String>>>,
     /// Certificates by a name of your own, each PEM or base64 of it; `keys` holds the keys under the same names.
     #[serde(default)]
-    pub certs: BTreeMap<String, String>,
+    pub certs: BTreeMap<Spanned<String>, String>,
     /// Private keys by the names that `certs` uses, each PEM or base64 of it.
     #[serde(default)]
     pub keys: Secret<BTreeMap<String, String>>,
@@ -139,9 +139,9 @@ pub struct Path {
     /// Methods this route is for. Default: all. A WebSocket handshake is a GET.
     pub methods: Vec<HttpMethod>,
     /// Headers the request must have; one of them suffices unless `matchAllHeader` is true.
-    pub headers: Vec<HeaderMatch>,
+    pub headers: Vec<Spanned<HeaderMatch>>,
     /// Query parameters the request must have; one of them suffices unless `matchAllQuery` is true.
-    pub queries: Vec<QueryMatch>,
+    pub queries: Vec<Spanned<QueryMatch>>,
     /// Whether all of `headers` must fit, and in each both `values` and `regexp`. Default: false.
     pub match_all_header: bool,
     /// Whether all of `queries` must fit, and in each both `values` and `regexp`. Default: false.
@@ -164,7 +164,7 @@ pub struct Path {
 #[serde(rename_all = "camelCase")]
 pub struct HeaderMatch {
     /// The name of the header.
-    pub key: Spanned<HeaderName>,
+    pub key: HeaderName,
     /// Values of which it must have one.
     #[serde(default)]
     pub values: Vec<String>,
@@ -178,7 +178,7 @@ pub struct HeaderMatch {
 #[serde(rename_all = "camelCase")]
 pub struct QueryMatch {
     /// The name of the parameter.
-    pub key: Spanned<String>,
+    pub key: String,
     /// Values of which it must have one.
     #[serde(default)]
     pub values: Vec<String>,
@@ -216,6 +216,25 @@ impl HttpServer {
     pub fn is_served(&self) -> bool {
         !*self.https
     }
+
+    /// Every certificate needs its key, and all of them need TLS.
+    fn check_certificates(&self, reader: &Reader) {
+        for name in self.certs.keys().filter(|name| !self.keys.expose().contains_key(name.as_str())) {
+            let title = format!("`keys` has no key for the certificate `{}`", **name);
+            reader.report(Diagnostic::error(title).at(name.span()));
+        }
+        let pair = match (&self.cert_base64, &self.key_base64) {
+            (Some(cert), None) => Some(("`certBase64` needs a `keyBase64`", cert.span())),
+            (None, Some(key)) => Some(("`keyBase64` needs a `certBase64`", key.span())),
+            _ => None,
+        };
+        reader.report_all(pair.map(|(title, span)| Diagnostic::error(title).at(span)));
+        let first =
+            self.cert_base64.as_ref().map(Spanned::span).or(self.certs.keys().next().map(Spanned::span));
+        if let Some(first) = first.filter(|_| self.is_served()) {
+            reader.report(Diagnostic::warning("a certificate does nothing without `https: true`").at(first));
+        }
+    }
 }
 
 impl Check for HttpServer {
@@ -227,6 +246,7 @@ impl Check for HttpServer {
                     .help("end TLS in front of this server, and leave `https` out"),
             );
         }
+        self.check_certificates(reader);
         for rule in &self.rules {
             for host in &rule.hosts {
                 host.check(reader);
@@ -268,10 +288,10 @@ impl Check for Path {
             );
         }
         for header in &self.headers {
-            check_match(reader, header.key.span(), header.values.is_empty() && header.regexp.is_none());
+            check_match(reader, header.span(), header.values.is_empty() && header.regexp.is_none());
         }
         for query in &self.queries {
-            check_match(reader, query.key.span(), query.values.is_empty() && query.regexp.is_none());
+            check_match(reader, query.span(), query.values.is_empty() && query.regexp.is_none());
         }
     }
 }

@@ -16,7 +16,7 @@ use super::{
 pub struct Pool {
     /// The servers.
     #[serde(default)]
-    pub servers: Vec<Server>,
+    pub servers: Vec<Spanned<Server>>,
     /// How a server is chosen for a new connection. Default: `roundRobin`.
     #[serde(default)]
     pub load_balance: LoadBalance,
@@ -212,12 +212,12 @@ impl Pool {
 
     fn check_weights(&self, reader: &Reader) {
         let policy = &self.load_balance.policy;
-        let has_weight = |server: &&Server| server.weight.get() > 0;
+        let has_weight = |server: &&Spanned<Server>| server.weight.get() > 0;
         if self.servers.iter().any(|server| has_weight(&server)) {
             for server in self.servers.iter().filter(|server| !has_weight(server)) {
                 reader.report(
                     Diagnostic::error("this server has no `weight` but others of its pool have")
-                        .at(server.url.span())
+                        .at(server.span())
                         .help("give every server a weight above 0, or none"),
                 );
             }

@@ -18,7 +18,8 @@ use super::{
 
 /// What a spec says about itself beyond the types of its fields: rules between fields, and what is worth a warning.
 pub trait Check {
-    /// Reports to `reader` what is wrong. Called once for a value that was read without an error.
+    /// Reports to `reader` what is wrong. Parts of the value may be missing because they could not be read; the reader
+    /// drops what is said of a place around such a part.
     fn check(&self, reader: &Reader);
 }
 
@@ -31,6 +32,8 @@ pub struct Reader {
     visited: Vec<Cell<usize>>,
     /// Errors of types found so far, by file.
     faults: Vec<Cell<usize>>,
+    /// What was left out because it is at fault.
+    left_out: RefCell<Vec<Span>>,
 }
 
 impl Reader {
@@ -45,14 +48,20 @@ impl Reader {
         let mut diagnostics = Diagnostics::default();
         let trees = sources.iter().map(|source| {
             let file = diagnostics.add_file(source.clone());
-            let (tree, fault) = Tree::parse(source, file);
+            let (tree, faults) = Tree::parse(source, file);
             diagnostics.set_secrets(file, tree.secrets.clone());
-            fault.into_iter().for_each(|fault| diagnostics.push(fault));
+            faults.into_iter().for_each(|fault| diagnostics.push(fault));
             tree
         });
         let trees: Vec<Tree> = trees.collect();
         let zeros = || trees.iter().map(|_| Cell::new(0)).collect();
-        Self { visited: zeros(), faults: zeros(), diagnostics: diagnostics.into(), trees }
+        Self {
+            visited: zeros(),
+            faults: zeros(),
+            left_out: RefCell::default(),
+            diagnostics: diagnostics.into(),
+            trees,
+        }
     }
 
     /// The documents of all files, in order.
@@ -63,7 +72,8 @@ impl Reader {
         self.trees.iter().flat_map(of_tree).collect()
     }
 
-    /// Reads a value and checks it. Reports everything that is wrong; nothing is returned if a type is.
+    /// Reads a value and checks it. Reports everything that is wrong, and gives what could be read: if something could
+    /// not, there is an error among the findings.
     pub fn read<T: Check + DeserializeOwned>(&self, raw: &Raw) -> Option<T> {
         self.read_object(raw, &[])
     }
@@ -74,17 +84,13 @@ impl Reader {
         raw: &Raw,
         also_known: &[&'static str],
     ) -> Option<T> {
-        let (value, is_whole) = self.recover(raw, also_known, false);
-        let value = value.filter(|_| is_whole);
-        if let Some(value) = &value {
-            T::check(value, self);
-        }
-        value
+        let value = self.recover(raw, also_known, false);
+        value.inspect(|value: &T| value.check(self))
     }
 
     /// Reads the fields of `T` from a mapping and ignores all others; what is wrong is reported and left out.
     pub fn read_some<T: DeserializeOwned>(&self, raw: &Raw) -> Option<T> {
-        self.recover(raw, &[], true).0
+        self.recover(raw, &[], true)
     }
 
     /// The text under `key`, if `raw` is a mapping that has it.
@@ -94,9 +100,13 @@ impl Reader {
         Some((node.text(), node.span))
     }
 
-    /// Adds a finding.
+    /// Adds a finding about what was read, unless it is about a place around something that had to be left out: then
+    /// it may be a mere consequence.
     pub fn report(&self, diagnostic: Diagnostic) {
-        self.diagnostics.borrow_mut().push(diagnostic);
+        let around = |left_out: &Span| diagnostic.span().is_some_and(|span| span.is_around(*left_out));
+        if !self.left_out.borrow().iter().any(around) {
+            self.push(diagnostic);
+        }
     }
 
     /// Adds findings, if there are any.
@@ -110,13 +120,13 @@ impl Reader {
     }
 
     /// Reads again and again, each time without the values that were found at fault, so that all faults are found
-    /// and not only the first. The flag says whether nothing had to be left out.
+    /// and not only the first.
     fn recover<T: DeserializeOwned>(
         &self,
         raw: &Raw,
         also_known: &[&'static str],
         partial: bool,
-    ) -> (Option<T>, bool) {
+    ) -> Option<T> {
         let file = raw.span.file as usize;
         let reading = Reading {
             reader: self,
@@ -131,23 +141,28 @@ impl Reader {
         loop {
             reading.visited.set(visited_before);
             let error = match reading.root() {
-                Ok(value) => return (Some(value), reading.skipped.borrow().is_empty()),
+                Ok(value) => return Some(value),
                 Err(error) => error,
             };
             let culprit = error.culprit.filter(|_| !error.is_fatal);
+            self.left_out.borrow_mut().push(error.span.unwrap_or(raw.span));
             if !error.is_consequence {
-                self.report(error.into_diagnostic(raw.span));
+                self.push(error.into_diagnostic(raw.span));
             }
             let faults = self.faults[file].get() + 1;
             self.faults[file].set(faults);
-            let is_new = culprit.is_some_and(|culprit| reading.skipped.borrow_mut().insert(culprit));
             if faults == Self::MAX_FAULTS {
-                self.report(Diagnostic::note("there may be more faults in this file").at(raw.span));
+                self.push(Diagnostic::note("there may be more faults in this file").at(raw.span));
             }
+            let is_new = culprit.is_some_and(|culprit| reading.skipped.borrow_mut().insert(culprit));
             if !is_new || faults >= Self::MAX_FAULTS {
-                return (None, false);
+                return None;
             }
         }
+    }
+
+    fn push(&self, diagnostic: Diagnostic) {
+        self.diagnostics.borrow_mut().push(diagnostic);
     }
 
     fn tree(&self, raw: &Raw) -> &Tree {
@@ -193,7 +208,7 @@ impl<'r> Reading<'r> {
     }
 
     pub(super) fn report(&self, diagnostic: Diagnostic) {
-        self.reader.report(diagnostic);
+        self.reader.push(diagnostic);
     }
 
     /// Reports a key that no field has, unless it is somebody else's.

@@ -1,11 +1,11 @@
 //! Text to a tree of nodes that know their places.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::Entry},
     ops::Range,
 };
 
-use granit_parser::{Event, Parser, ScalarStyle, Tag};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Tag};
 
 use super::{
     diagnostics::{Diagnostic, Span},
@@ -68,14 +68,14 @@ impl Tree {
     pub(super) const MAX_DEPTH: usize = 64;
 
     /// Reads all documents of `source`. After a fault in the syntax the documents before it are kept.
-    pub(super) fn parse(source: &Source, file: u32) -> (Self, Option<Diagnostic>) {
+    pub(super) fn parse(source: &Source, file: u32) -> (Self, Vec<Diagnostic>) {
         let mut builder = Builder { file, text: source.text(), ..Builder::default() };
-        let fault = builder.run().err();
-        let mut tree = builder.tree;
-        if let Some(place) = fault.as_ref().and_then(|fault| fault.parts().span) {
-            tree.secrets.extend(secrecy::secret_line(source.text(), place.start));
+        if let Err(fault) = builder.run() {
+            let place = fault.span().map_or(0, |span| span.start);
+            builder.tree.secrets.extend(secrecy::secret_line(source.text(), place));
+            builder.faults.push(fault);
         }
-        (tree, fault)
+        (builder.tree, builder.faults)
     }
 
     pub(super) fn node(&self, id: NodeId) -> &Node {
@@ -106,6 +106,8 @@ struct Builder<'a> {
     anchors: HashMap<usize, NodeId>,
     /// Entries that merge keys copied; each counts as a node.
     merged: usize,
+    /// Faults that reading can go on after.
+    faults: Vec<Diagnostic>,
 }
 
 /// A list or mapping that is not closed yet.
@@ -117,7 +119,14 @@ struct Open {
 
 enum Content {
     List(Vec<NodeId>),
-    Map { entries: Vec<(NodeId, NodeId)>, seen: HashMap<Box<str>, Span>, key: Option<NodeId> },
+    Map { entries: Vec<(NodeId, NodeId)>, seen: HashMap<Box<str>, Span>, key: Option<Key> },
+}
+
+/// A key whose value has not come yet.
+struct Key {
+    id: NodeId,
+    /// Whether the mapping has it already, so that this one is left out.
+    is_duplicate: bool,
 }
 
 type Step<T = ()> = Result<T, Diagnostic>;
@@ -137,14 +146,20 @@ impl Builder<'_> {
             block_nesting_limit: Tree::MAX_DEPTH,
         };
         for event in Parser::new_from_str_with_options(self.text, options) {
-            let (event, span) = event.map_err(|error| {
-                let at = error.marker().byte_offset().unwrap_or(self.text.len());
-                Diagnostic::error(format!("not readable as YAML: {}", error.info())).at(self.span(at..at))
-            })?;
+            let (event, span) = event.map_err(|error| self.unreadable(&error))?;
             let span = self.span(span.byte_range().unwrap_or(0..0));
             self.event(event, span)?;
         }
         Ok(())
+    }
+
+    fn unreadable(&self, error: &ScanError) -> Diagnostic {
+        let at = error.marker().byte_offset().unwrap_or(self.text.len());
+        let span = self.span(at..at);
+        match error.kind() {
+            ErrorKind::RecursionLimitExceeded => too_deep(span),
+            _ => Diagnostic::error(format!("not readable as YAML: {}", error.info())).at(span),
+        }
     }
 
     fn event(&mut self, event: Event<'_>, span: Span) -> Step {
@@ -175,8 +190,7 @@ impl Builder<'_> {
 
     fn enter(&mut self, anchor: Option<usize>, start: Span, content: Content) -> Step {
         if self.open.len() >= Tree::MAX_DEPTH {
-            let limit = Tree::MAX_DEPTH;
-            return Err(Diagnostic::error(format!("nested more than {limit} levels deep")).at(start));
+            return Err(too_deep(start));
         }
         self.open.push(Open { anchor, start, content });
         Ok(())
@@ -193,15 +207,20 @@ impl Builder<'_> {
     }
 
     fn add(&mut self, value: Value, span: Span) -> Step<NodeId> {
-        if self.tree.nodes.len() + self.merged >= Tree::MAX_NODES {
-            let limit = Tree::MAX_NODES;
-            return Err(Diagnostic::error(format!("more than {limit} values in one file"))
-                .at(span)
-                .help("split the file: a directory of files can be loaded as one"));
-        }
+        self.check_budget(span)?;
         let id = NodeId(u32::try_from(self.tree.nodes.len()).expect("bounded by MAX_NODES"));
         self.tree.nodes.push(Node { value, span });
         Ok(id)
+    }
+
+    fn check_budget(&self, span: Span) -> Step {
+        let limit = Tree::MAX_NODES;
+        if self.tree.nodes.len() + self.merged < limit {
+            return Ok(());
+        }
+        Err(Diagnostic::error(format!("more than {limit} values in one file"))
+            .at(span)
+            .help("split the file: a directory of files can be loaded as one"))
     }
 
     /// A node is whole: it goes into the list or mapping around it, or is a document.
@@ -214,15 +233,18 @@ impl Builder<'_> {
             Some(Content::List(items)) => items.push(id),
             Some(Content::Map { entries, seen, key }) => match key.take() {
                 None => {
-                    check_key(node, seen)?;
-                    *key = Some(id);
+                    let fault = check_key(node, seen)?;
+                    *key = Some(Key { id, is_duplicate: fault.is_some() });
+                    self.faults.extend(fault);
                 }
-                Some(name) => {
+                Some(Key { id: name, is_duplicate }) => {
                     let name_text = self.tree.nodes[name.0 as usize].text();
                     if secrecy::is_secret(name_text, node.text()) {
                         self.tree.secrets.push(node.span.start..node.span.end);
                     }
-                    entries.push((name, id));
+                    if !is_duplicate {
+                        entries.push((name, id));
+                    }
                 }
             },
         }
@@ -232,7 +254,8 @@ impl Builder<'_> {
     /// Replaces `<<` by the entries of the mappings that it names; an entry of the mapping's own wins.
     fn merge(&mut self, entries: Vec<(NodeId, NodeId)>) -> Step<Vec<(NodeId, NodeId)>> {
         let is_merge = |(key, _): &(NodeId, NodeId)| matches!(&self.tree.node(*key).value, Value::Scalar { text, plain: true } if &**text == "<<");
-        let Some(&(_, merged)) = entries.iter().find(|entry| is_merge(entry)) else { return Ok(entries) };
+        let Some(&(key, merged)) = entries.iter().find(|entry| is_merge(entry)) else { return Ok(entries) };
+        let place = self.tree.node(key).span;
         let mut all: Vec<_> = entries.iter().copied().filter(|entry| !is_merge(entry)).collect();
         let mut known: HashSet<&str> = all.iter().map(|(key, _)| self.tree.node(*key).text()).collect();
         let node = self.tree.node(merged);
@@ -240,12 +263,10 @@ impl Builder<'_> {
         let sources = if let Value::List(items) = &node.value { &items[..] } else { &single };
         for source in sources {
             let Value::Map(inherited) = &self.tree.node(*source).value else {
-                return Err(Diagnostic::error("`<<` takes a mapping or a list of mappings").at(node.span));
+                return Err(Diagnostic::error("`<<` takes a mapping or a list of mappings").at(place));
             };
             self.merged += inherited.len();
-            if self.merged > Tree::MAX_NODES {
-                return Err(Diagnostic::error("merge keys copy too many values").at(node.span));
-            }
+            self.check_budget(place)?;
             all.extend(inherited.iter().filter(|(key, _)| known.insert(self.tree.node(*key).text())));
         }
         Ok(all)
@@ -258,14 +279,22 @@ impl Builder<'_> {
     }
 }
 
-fn check_key(key: &Node, seen: &mut HashMap<Box<str>, Span>) -> Step {
+fn too_deep(span: Span) -> Diagnostic {
+    Diagnostic::error(format!("nested more than {} levels deep", Tree::MAX_DEPTH)).at(span)
+}
+
+/// A key has to be a text; the finding says that the mapping has it already.
+fn check_key(key: &Node, seen: &mut HashMap<Box<str>, Span>) -> Step<Option<Diagnostic>> {
     let Value::Scalar { text, .. } = &key.value else {
         return Err(Diagnostic::error("a key must be a plain text").at(key.span));
     };
-    match seen.insert(text.clone(), key.span) {
-        None => Ok(()),
-        Some(first) => Err(duplicate_key(text, key.span, first)),
-    }
+    Ok(match seen.entry(text.clone()) {
+        Entry::Occupied(first) => Some(duplicate_key(text, key.span, *first.get())),
+        Entry::Vacant(place) => {
+            place.insert(key.span);
+            None
+        }
+    })
 }
 
 /// The finding for a key that stands twice in one mapping.

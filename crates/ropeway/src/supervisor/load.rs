@@ -19,7 +19,7 @@ use crate::spec::{
 /// What a configuration says, and what is wrong with it.
 #[derive(Debug)]
 pub struct Loaded {
-    /// All objects that could be read. If there are errors, do not use them.
+    /// All objects; none if there are errors.
     pub objects: Objects,
     /// Everything that was found.
     pub diagnostics: Diagnostics,
@@ -54,7 +54,8 @@ pub fn load(sources: &[Source], kinds: &[KindReader]) -> Loaded {
     loading.check_listeners();
     loading.check_backends();
     let objects = loading.objects;
-    Loaded { objects, diagnostics: reader.finish() }
+    let diagnostics = reader.finish();
+    Loaded { objects: if diagnostics.has_errors() { Objects::default() } else { objects }, diagnostics }
 }
 
 /// Reads the files that `paths` name: a file; a directory, for all `*.yaml`, `*.yml` and `*.json` directly in it, by

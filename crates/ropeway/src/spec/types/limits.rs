@@ -114,11 +114,6 @@ bounded!(
 );
 bounded!(
     /// The weight of a server for `weightedRandom`, 0 to 100.
+    #[derive(Default)]
     Weight(u8), 0..=100, "a weight"
 );
-
-impl Default for Weight {
-    fn default() -> Self {
-        Self(0)
-    }
-}

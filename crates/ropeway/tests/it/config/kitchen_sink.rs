@@ -1,0 +1,94 @@
+//! A file with every field of every spec.
+
+use std::collections::BTreeSet;
+
+use ropeway::{cli::schema, spec::Source, supervisor::load};
+use serde_json::Value;
+
+use super::{KINDS, expected::assert_expected, lines, load_text};
+
+const TEXT: &str = include_str!("kitchen_sink.yaml");
+
+#[test]
+fn every_field_is_read_and_nothing_is_ignored_in_silence() {
+    let loaded = load_text(TEXT);
+    assert_expected("kitchen_sink.lines.txt", &(lines(&loaded).join("\n") + "\n"));
+    assert!(!loaded.diagnostics.has_errors());
+}
+
+#[test]
+fn the_file_has_every_field() {
+    let schema: Value = serde_json::from_str(&schema::document(KINDS)).unwrap();
+    let missing: Vec<String> = schema["$defs"]
+        .as_object()
+        .unwrap()
+        .values()
+        .filter_map(|definition| definition.get("properties")?.as_object())
+        .flat_map(|properties| properties.keys().cloned())
+        .filter(|key| !TEXT.contains(&format!("{key}:")) && key != "tags")
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn keys_in_any_letter_case_mean_the_same() {
+    let shout = |line: &str| match line.split_once(": ") {
+        // keys of maps are names of the user's own: they are left alone
+        Some((key, rest)) if !line.contains('{') => format!("{}: {rest}", key.to_uppercase()),
+        _ => line.to_owned(),
+    };
+    let shouted: Vec<String> = TEXT.lines().map(shout).collect();
+    assert!(shouted.iter().any(|line| line == "KEEPALIVETIMEOUT: 30s"));
+    let shouted = load_text(&shouted.join("\n"));
+    let loaded = load_text(TEXT);
+    assert!(!shouted.diagnostics.has_errors(), "{:#?}", lines(&shouted));
+    assert_eq!(shouted.objects, loaded.objects);
+    assert_eq!(shouted.diagnostics.iter().count(), loaded.diagnostics.iter().count());
+}
+
+#[test]
+fn the_same_text_elsewhere_is_the_same_and_any_change_is_not() {
+    let loaded = load_text(TEXT);
+    let moved = load(&[Source::new("other.yaml", format!("# moved\n\n{TEXT}"))], KINDS);
+    assert_eq!(loaded.objects, moved.objects);
+    for (old, new) in
+        [("connectTimeout: 1s", "connectTimeout: 2s"), ("port: 8443", "port: 8444"), ("END", "sockets2")]
+    {
+        assert!(TEXT.contains(old));
+        assert_ne!(loaded.objects, load_text(&TEXT.replace(old, new)).objects, "{new}");
+    }
+}
+
+#[test]
+fn debug_shows_no_secret() {
+    let loaded = load_text(TEXT);
+    assert_eq!(loaded.objects.servers.len(), 1);
+    assert!(TEXT.matches("hunter2").count() >= 4);
+    assert!(!format!("{loaded:?}").contains("hunter2"));
+}
+
+const DAMAGES: [&str; 7] =
+    ["\"", "{", "  -", "*x", "\nbogus: 1", "\nkeyBase46: hunter2", "\npasswrd: [hunter2]"];
+
+#[test]
+fn no_diagnostic_shows_a_secret_wherever_the_file_is_broken() {
+    let all: Vec<&str> = TEXT.lines().collect();
+    let mut rendered = BTreeSet::new();
+    for broken in 0..all.len() {
+        let indent = all[broken].len() - all[broken].trim_start().len();
+        // near a secret every damage is done, elsewhere one
+        let is_near = all[broken.saturating_sub(1)..all.len().min(broken + 2)].join("\n").contains("hunter2");
+        let damages =
+            if is_near { &DAMAGES[..] } else { std::slice::from_ref(&DAMAGES[broken % DAMAGES.len()]) };
+        for damage in damages {
+            let mut lines = all.clone();
+            let line =
+                format!("{}{}", all[broken], damage.replace('\n', &format!("\n{}", " ".repeat(indent))));
+            lines[broken] = &line;
+            let text = load_text(&lines.join("\n")).diagnostics.render(false);
+            assert!(!text.contains("hunter2"), "{text}");
+            rendered.insert(text);
+        }
+    }
+    assert!(rendered.len() > 50, "the damage is felt");
+}

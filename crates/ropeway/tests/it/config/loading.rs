@@ -1,0 +1,260 @@
+//! Documents to objects: examples, letter case, JSON, references, flows.
+
+use std::{fs, path::PathBuf};
+
+use ropeway::{
+    cli::check,
+    spec::{Severity, Source, types::MessageLimit, websocket_proxy},
+    supervisor::{load, sources_from},
+};
+
+use super::{KINDS, example, lines, load_text};
+
+const SERVER: &str = "kind: HTTPServer\nname: s\nport: 80\n---\n";
+
+#[test]
+fn the_websocket_example_loads() {
+    let loaded = load(&[Source::new("websocket.yaml", example("websocket.yaml"))], KINDS);
+    assert_eq!(
+        lines(&loaded),
+        [
+            "websocket.yaml:16:17: note: `keepHost` changes nothing here: a server given by IP address gets the client's `Host` anyway",
+            "websocket.yaml:34:24: note: `clientMaxBodySize` makes no difference to WebSocket: any value will do, -1 is not needed",
+        ]
+    );
+    let (name, spec) = &loaded.objects.pipelines[0].spec.filters[0];
+    assert_eq!(name.as_str(), "wsproxy");
+    let spec = spec.downcast::<websocket_proxy::Spec>().unwrap();
+    assert_eq!(spec.default_origin.as_deref(), Some("http://127.0.0.1/hello"));
+    let pool = spec.main_pool().unwrap();
+    let urls: Vec<String> = pool.servers.iter().map(|server| server.url.to_string()).collect();
+    let ports = [12345, 9095, 9096, 9097];
+    assert_eq!(urls, ports.map(|port| format!("ws://127.0.0.1:{port}")));
+    assert_eq!(pool.client_max_msg_size, MessageLimit::default());
+    assert_eq!(
+        check::summary(&loaded.diagnostics, &loaded.objects, 1),
+        "ok: 1 HTTPServer, 1 Pipeline, 2 notes"
+    );
+}
+
+#[test]
+fn the_health_check_example_loads() {
+    let loaded = load(&[Source::new("health-check.yaml", example("health-check.yaml"))], KINDS);
+    assert_eq!(
+        lines(&loaded),
+        [
+            "health-check.yaml:11:5: warning: `healthCheck` is not supported yet",
+            "health-check.yaml:50:24: note: `clientMaxBodySize` makes no difference to WebSocket: any value will do, -1 is not needed",
+        ]
+    );
+    assert_eq!(loaded.objects.pipelines[0].spec.flow.len(), 1, "without `flow`, the filters in order");
+}
+
+#[test]
+fn json_is_read_too() {
+    let loaded = load_text(
+        "{\n\t\"kind\": \"HTTPServer\",\n\t\"name\": \"a\\u00e9\",\n\t\"port\": 80,\n\t\"keepAlive\": false,\n\t\"rules\": []\n}\n",
+    );
+    assert_eq!(lines(&loaded), [""; 0]);
+    let server = &loaded.objects.servers[0];
+    assert_eq!((server.name.as_str(), server.spec.port.get(), server.spec.keep_alive), ("aé", 80, false));
+}
+
+#[test]
+fn pass_and_passes_are_one_field() {
+    let pool = |fields: &str| {
+        format!(
+            "{SERVER}kind: Pipeline\nname: p\nfilters:\n- kind: WebSocketProxy\n  name: w\n  pools:\n  - servers: [{{ url: ws://a }}]\n    healthCheck: {{ ws: {{}}, {fields} }}\n"
+        )
+    };
+    let [pass, passes, other] =
+        ["pass: 2", "passes: 2", "passes: 3"].map(|fields| load_text(&pool(fields)).objects);
+    assert_eq!(pass.pipelines.len(), 1);
+    assert_eq!(pass, passes);
+    assert_ne!(pass, other);
+    let both = load_text(&pool("pass: 2, passes: 2"));
+    assert_eq!(
+        lines(&both),
+        [
+            "test.yaml:12:5: warning: `healthCheck` is not supported yet",
+            "test.yaml:12:37: error: `healthCheck`: duplicate key: `passes` is given twice, under two names",
+        ]
+    );
+}
+
+#[test]
+fn texts_and_numbers_keep_apart() {
+    for (fields, expected) in [
+        ("name: 1.10\nport: 80", None),
+        ("name: yes\nport: 0x50", None),
+        ("name: a\nport: 8_0", None),
+        ("name: a\nport: !!int 80", None),
+        ("name: !!str 80\nport: 80", None),
+        ("name: a\nport: '80'", Some("`port`: expected a whole number, found the text \"80\"")),
+        ("name: a\nport: 1e3", Some("`port`: expected a whole number, found the number 1e3")),
+        ("name: a\nport: 010", Some("`port`: expected a whole number, found the number 010")),
+        ("name: a\nport: 65536", Some("`port`: 65536 is not a port: from 1 to 65535")),
+        ("name: a\nport:", Some("missing field `port`")),
+        (
+            "name: a\nport: 80\nkeepAlive: yes",
+            Some("`keepAlive`: expected true or false, found the text \"yes\""),
+        ),
+        ("name: a\nport: 80\nrules: {}", Some("`rules`: expected a list, found a mapping")),
+        ("name: a\nport: 80\nrules:", None),
+        ("name: [a]\nport: 80", Some("`name`: expected a name, found a list")),
+        (
+            "name: a\nport: 80\nkeepAliveTimeout: {}",
+            Some("`keepAliveTimeout`: expected a duration such as 30s, 1m30s or 500ms, found a mapping"),
+        ),
+        ("name: a\nport: !mine 80", Some("the tag `!mine` is not supported")),
+        ("name: a\nport: 80\n? [a]\n: 1", Some("a key must be a plain text")),
+    ] {
+        let loaded = load_text(&format!("kind: HTTPServer\n{fields}\n"));
+        let errors = loaded.diagnostics.iter().filter(|found| found.severity() == Severity::Error);
+        assert_eq!(errors.map(|found| found.title()).collect::<Vec<_>>(), expected.as_slice(), "{fields}");
+    }
+}
+
+#[test]
+fn anchors_and_merge_keys_work() {
+    let loaded = load_text(
+        "kind: Pipeline\nname: p\nfilters:\n- &first\n  kind: WebSocketProxy\n  name: a\n  pools: [{ servers: [{ url: ws://a }] }]\n- <<: *first\n  name: b\n---\nkind: HTTPServer\nname: s\nport: 80\n",
+    );
+    assert_eq!(lines(&loaded), [""; 0]);
+    let filters = &loaded.objects.pipelines[0].spec.filters;
+    assert_eq!(filters[1].0.as_str(), "b");
+    assert!(filters[0].1.same(&*filters[1].1));
+}
+
+#[test]
+fn flows_are_checked_forward_only() {
+    let flow = |nodes: &str| {
+        let text = format!(
+            "{SERVER}kind: Pipeline\nname: p\nflow:\n{nodes}\nfilters:\n- {{ kind: Mock, name: one }}\n- {{ kind: Mock, name: two }}\n"
+        );
+        lines(&load_text(&text))
+    };
+    let ok: [&str; 0] = [];
+    assert_eq!(flow("- filter: one\n- filter: END\n- { filter: two, jumpIf: { mocked: END } }"), ok);
+    assert_eq!(
+        flow(
+            "- { filter: one, jumpIf: { mocked: x, '': two } }\n- { filter: two }\n- { filter: one, alias: x }"
+        ),
+        ok
+    );
+    assert_eq!(
+        flow("- filter: tow"),
+        ["test.yaml:8:11: error: no filter is called `tow` (did you mean `two`?)"]
+    );
+    assert_eq!(
+        flow("- filter: one\n- { filter: two, jumpIf: { mocked: one } }"),
+        [
+            "test.yaml:9:36: error: no later step is called `one` (a jump goes forward: name a later step of the flow, or `END`)"
+        ]
+    );
+    assert_eq!(
+        flow(
+            "- { filter: one, jumpIf: { mocked: x } }\n- { filter: one, alias: x }\n- { filter: two, alias: x }"
+        ),
+        ["test.yaml:8:36: error: two later steps are called `x` (give one of them an `alias`)"]
+    );
+    assert_eq!(
+        flow("- { filter: one, jumpIf: { moked: END } }"),
+        ["test.yaml:8:28: error: a Mock has no result `moked` (did you mean `mocked`?)"]
+    );
+}
+
+#[test]
+fn pools_are_checked() {
+    let pool = |pools: &str| {
+        let text = format!(
+            "{SERVER}kind: Pipeline\nname: p\nfilters:\n- kind: WebSocketProxy\n  name: w\n  pools:\n{pools}\n"
+        );
+        lines(&load_text(&text))
+    };
+    for (pools, expected) in [
+        ("  - servers: []", "test.yaml:11:5: error: a pool needs at least one server"),
+        (
+            "   []",
+            "test.yaml:11:4: error: one pool must have no `filter`: it takes the requests that no other takes",
+        ),
+        (
+            "  - servers: [{ url: ws://a }]\n  - servers: [{ url: ws://b }]",
+            "test.yaml:12:5: error: only one pool can be without a `filter` (to spread connections over more servers, list them in one pool)",
+        ),
+        (
+            "  - servers: [{ url: ws://a }]\n    loadBalance: { policy: weightedRandom }",
+            "test.yaml:12:28: error: `weightedRandom` needs a `weight` at every server",
+        ),
+        (
+            "  - servers: [{ url: ws://a, weight: 1 }, { url: ws://b }]",
+            "test.yaml:11:43: error: this server has no `weight` but others of its pool have (give every server a weight above 0, or none)",
+        ),
+    ] {
+        assert_eq!(pool(pools), [expected], "{pools}");
+    }
+}
+
+#[test]
+fn certificates_are_checked() {
+    for (fields, expected) in [
+        (
+            "https: true\ncertBase64: a\nkeyBase64: b",
+            "5:8: warning: `https` is not supported yet: this listener will not be opened (end TLS in front of this server, and leave `https` out)",
+        ),
+        ("certBase64: a\nkeyBase64: b", "5:13: warning: a certificate does nothing without `https: true`"),
+        ("keyBase64: b", "5:12: error: `keyBase64` needs a `certBase64`"),
+    ] {
+        let text = format!("# servers\nkind: HTTPServer\nname: s\nport: 80\n{fields}\n");
+        assert_eq!(lines(&load_text(&text)), [format!("test.yaml:{expected}")]);
+    }
+    let loaded = load_text("kind: HTTPServer\nname: s\nport: 80\ncerts: { a: x }\n");
+    assert_eq!(
+        lines(&loaded),
+        [
+            "test.yaml:4:10: error: `keys` has no key for the certificate `a`",
+            "test.yaml:4:10: warning: a certificate does nothing without `https: true`",
+        ]
+    );
+}
+
+#[test]
+fn references_and_listeners_are_checked_over_all_files() {
+    let one = "kind: HTTPServer\nname: a\nport: 80\nrules: [{ paths: [{ backend: b }] }]\n";
+    let two = "kind: HTTPServer\nname: b\nport: 80\naddress: 127.0.0.1\n";
+    let loaded = load(&[Source::new("1.yaml", one), Source::new("2.yaml", two)], KINDS);
+    assert_eq!(
+        lines(&loaded),
+        [
+            "1.yaml:4:30: error: `b` is not a Pipeline but a HTTPServer",
+            "2.yaml:3:7: error: two servers listen on port 80",
+        ]
+    );
+    assert_eq!(loaded.objects.servers.len(), 0, "nothing to use where there are errors");
+    assert_eq!(check::summary(&loaded.diagnostics, &loaded.objects, 2), "2 errors in 2 files");
+
+    assert_eq!(lines(&load_text("# nothing\n")), ["warning: there is no HTTPServer: nothing will be served"]);
+}
+
+#[test]
+fn directories_are_read_in_the_order_of_names() {
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("config-sources");
+    let _ = fs::remove_dir_all(&directory);
+    fs::create_dir_all(directory.join("deeper.yaml")).unwrap();
+    for name in ["b.yml", "a.yaml", "c.json", "d.txt"] {
+        fs::write(directory.join(name), "{}").unwrap();
+    }
+    let sources = sources_from(&[directory.clone()]).unwrap();
+    let names: Vec<&str> = sources.iter().map(|source| source.name().rsplit('/').next().unwrap()).collect();
+    assert_eq!(names, ["a.yaml", "b.yml", "c.json"]);
+
+    fs::write(directory.join("a.yaml"), b"a: \xff").unwrap();
+    let error = sources_from(&[directory.clone()]).unwrap_err();
+    assert!(error.ends_with("a.yaml`: not a text in UTF-8: see byte 3"), "{error}");
+    fs::write(directory.join("a.yaml"), vec![b' '; Source::MAX_BYTES + 1]).unwrap();
+    let error = sources_from(&[directory.join("a.yaml")]).unwrap_err();
+    assert!(error.ends_with("a.yaml`: larger than 4 MiB"), "{error}");
+    let error = sources_from(&[directory.join("none.yaml")]).unwrap_err();
+    assert!(error.starts_with("cannot read `"), "{error}");
+    assert_eq!(check::run(&[directory.join("none.yaml")], KINDS, false), 1);
+}

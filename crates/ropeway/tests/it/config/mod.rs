@@ -1,0 +1,37 @@
+//! The configuration language.
+
+mod expected;
+mod faults;
+mod hostile;
+mod kitchen_sink;
+mod loading;
+mod schema;
+mod types;
+
+use ropeway::{
+    spec::{KindReader, Source, mock, websocket_proxy},
+    supervisor::{Loaded, load},
+};
+
+const KINDS: &[KindReader] = &[
+    KindReader::of::<mock::Spec>("Mock", &["mocked"]),
+    KindReader::of::<websocket_proxy::Spec>(
+        "WebSocketProxy",
+        &["clientError", "internalError", "serverError"],
+    ),
+];
+
+fn load_text(text: &str) -> Loaded {
+    load(&[Source::new("test.yaml", text)], KINDS)
+}
+
+/// All findings, a line each.
+fn lines(loaded: &Loaded) -> Vec<String> {
+    loaded.diagnostics.iter().map(|diagnostic| loaded.diagnostics.one_line(diagnostic)).collect()
+}
+
+/// A file of `examples/`, read.
+fn example(name: &str) -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/").to_owned() + name;
+    std::fs::read_to_string(path).unwrap()
+}
