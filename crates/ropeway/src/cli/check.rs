@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::{
     spec::{Diagnostics, KindReader, Severity},
-    supervisor::{Objects, load, sources_from},
+    supervisor::load::{Objects, load, sources_from},
 };
 
 /// Reads the files and prints to standard error what was found. Gives the exit code: 0 if the configuration can be

@@ -5,100 +5,19 @@ use std::{fmt, ops::ControlFlow};
 use serde::{
     Deserializer,
     de::{
-        self, DeserializeSeed, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
+        DeserializeSeed, Expected, IntoDeserializer, MapAccess, SeqAccess, Visitor,
         value::{StrDeserializer, U32Deserializer, UnitDeserializer},
     },
     forward_to_deserialize_any,
 };
 
 use super::{
-    diagnostics::{Diagnostic, Span},
+    diagnostics::Span,
     fields::{NOT_YET, RAW, SPANNED},
+    read_error::ReadError,
     reader::Reading,
-    suggest,
     tree::{Node, NodeId, Value, duplicate_key},
 };
-
-/// Why a value could not be read.
-#[derive(Debug)]
-pub(super) struct ReadError {
-    message: String,
-    help: Option<String>,
-    /// The innermost place that is known.
-    pub(super) span: Option<Span>,
-    /// The innermost key or item whose value is at fault: to be left out when the rest is read again.
-    pub(super) culprit: Option<NodeId>,
-    field: Option<String>,
-    missing: Option<&'static str>,
-    /// Whether this is only the consequence of an error that was reported before.
-    pub(super) is_consequence: bool,
-    /// Whether to read on makes no sense.
-    pub(super) is_fatal: bool,
-}
-
-impl ReadError {
-    fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            help: None,
-            span: None,
-            culprit: None,
-            field: None,
-            missing: None,
-            is_consequence: false,
-            is_fatal: false,
-        }
-    }
-
-    pub(super) fn fatal(message: impl Into<String>, span: Span) -> Self {
-        Self { span: Some(span), is_fatal: true, ..Self::new(message) }
-    }
-
-    pub(super) fn into_diagnostic(self, place: Span) -> Diagnostic {
-        let title = match self.field {
-            Some(field) => format!("`{field}`: {}", self.message),
-            None => self.message,
-        };
-        let diagnostic = Diagnostic::error(title).at(self.span.unwrap_or(place));
-        match self.help {
-            Some(help) => diagnostic.help(help),
-            None => diagnostic,
-        }
-    }
-}
-
-impl fmt::Display for ReadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for ReadError {}
-
-impl de::Error for ReadError {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        Self::new(message.to_string())
-    }
-
-    fn duplicate_field(field: &'static str) -> Self {
-        Self::new(format!("duplicate key: `{field}` is given twice, under two names"))
-    }
-
-    fn invalid_type(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(format!("expected {expected}"))
-    }
-
-    fn missing_field(field: &'static str) -> Self {
-        Self { missing: Some(field), ..Self::new(format!("missing field `{field}`")) }
-    }
-
-    fn unknown_variant(variant: &str, known: &'static [&'static str]) -> Self {
-        Self {
-            help: Some(suggest::help_for(variant, known)),
-            ..Self::new(format!("`{variant}` is not known here"))
-        }
-    }
-}
 
 /// One node about to be read.
 #[derive(Clone, Copy)]
@@ -116,7 +35,8 @@ impl<'r> NodeDeserializer<'r> {
 
     fn wrong(self, expected: impl fmt::Display) -> ReadError {
         let node = self.node();
-        let message = format!("expected {expected}, found {}", describe(node));
+        let found = if self.reading.tree.is_secret(node.span) { "a secret".into() } else { describe(node) };
+        let message = format!("expected {expected}, found {found}");
         ReadError { span: Some(node.span), ..ReadError::new(message) }
     }
 
@@ -211,10 +131,8 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         let expected: &dyn Expected = &visitor;
-        let text = self.text(match expected.to_string().as_str() {
-            "a string" => "a text".to_owned(),
-            other => other.to_owned(),
-        })?;
+        // what serde calls a string is a text in the language of this crate's messages
+        let text = self.text(expected.to_string().replace("a string", "a text"))?;
         self.placed(visitor.visit_str(text))
     }
 

@@ -37,10 +37,10 @@ pub struct HttpServer {
     #[serde(default, rename = "xForwardedFor")]
     pub x_forwarded_for: bool,
     /// Peers whose `X-Forwarded-For`, `X-Forwarded-Host` and `X-Forwarded-Proto` are believed: load balancers in
-    /// front of this server. Default: none, then the client is the TCP peer. If set, what other peers send in these
-    /// headers is replaced.
+    /// front of this server. Default: none, then the client is the TCP peer. If set, even to an empty list, what other
+    /// peers send in these headers is replaced.
     #[serde(default)]
-    pub trusted_proxies: Vec<IpRange>,
+    pub trusted_proxies: Option<Vec<IpRange>>,
     /// Which clients may connect at all; others get 403.
     #[serde(default)]
     pub ip_filter: Option<IpFilter>,
@@ -100,7 +100,7 @@ pub struct HttpServer {
 pub struct Rule {
     /// A host without port this rule is for; may start or end with one `*`. Together with `hostRegexp` and `hosts`:
     /// one of them has to fit; none at all: every host.
-    pub host: Option<String>,
+    pub host: Option<Spanned<String>>,
     /// A regular expression for hosts this rule is for. Not anchored: write `^` and `$` to match whole names.
     pub host_regexp: Option<Pattern>,
     /// More hosts this rule is for.
@@ -248,6 +248,9 @@ impl Check for HttpServer {
         }
         self.check_certificates(reader);
         for rule in &self.rules {
+            if let Some(host) = &rule.host {
+                check_stars(reader, host);
+            }
             for host in &rule.hosts {
                 host.check(reader);
             }
@@ -264,10 +267,10 @@ impl Check for HttpServer {
 
 impl Check for HostMatch {
     fn check(&self, reader: &Reader) {
-        if self.is_regexp
-            && let Err(error) = self.value.parse::<Pattern>()
-        {
-            reader.report(Diagnostic::error(error).at(self.value.span()));
+        match self.value.parse::<Pattern>() {
+            _ if !self.is_regexp => check_stars(reader, &self.value),
+            Ok(_) => {}
+            Err(error) => reader.report(Diagnostic::error(error).at(self.value.span())),
         }
     }
 }
@@ -294,6 +297,19 @@ impl Check for Path {
             check_match(reader, query.span(), query.values.is_empty() && query.regexp.is_none());
         }
     }
+}
+
+/// A host has one `*`, at the start or at the end.
+fn check_stars(reader: &Reader, host: &Spanned<String>) {
+    let inner = host.strip_prefix('*').or(host.strip_suffix('*')).unwrap_or(host);
+    let title = match inner {
+        "" => "`*` alone matches no host: leave the host out to match all",
+        inner if inner.contains('*') => {
+            "a host can have one `*`, at its start or end: this one matches literally"
+        }
+        _ => return,
+    };
+    reader.report(Diagnostic::warning(title).at(host.span()));
 }
 
 fn check_match(reader: &Reader, span: super::Span, is_empty: bool) {

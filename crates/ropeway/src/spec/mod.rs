@@ -14,6 +14,7 @@ pub mod mock;
 pub mod pipeline;
 pub mod pool;
 pub mod pool_filter;
+mod read_error;
 mod reader;
 mod render;
 mod secrecy;

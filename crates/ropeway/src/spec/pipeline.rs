@@ -170,8 +170,10 @@ fn check_flow(flow: &[FlowNode], filters: &[FilterText<'_>], reader: &Reader) {
     let names: Vec<&str> = filters.iter().filter_map(|f| f.name.as_ref()).map(|name| name.as_str()).collect();
     // a filter whose name could not be read has been reported; flow may mean it
     let all_named = names.len() == filters.len();
+    let by_name: HashMap<&Name, &FilterText<'_>> =
+        filters.iter().filter_map(|filter| Some((&**filter.name.as_ref()?, filter))).collect();
     for (at, node) in flow.iter().enumerate() {
-        let filter = filters.iter().find(|f| f.name.as_ref().is_some_and(|name| *name == node.filter));
+        let filter = by_name.get(&*node.filter);
         if filter.is_none() && !node.is_end() && all_named {
             let diagnostic =
                 Diagnostic::error(format!("no filter is called `{}`", *node.filter)).at(node.filter.span());

@@ -8,9 +8,10 @@ use std::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    de::{NodeDeserializer, ReadError},
+    de::NodeDeserializer,
     diagnostics::{Diagnostic, Diagnostics, Span},
     fields::Raw,
+    read_error::ReadError,
     source::Source,
     suggest,
     tree::{NodeId, Tree},
@@ -84,13 +85,13 @@ impl Reader {
         raw: &Raw,
         also_known: &[&'static str],
     ) -> Option<T> {
-        let value = self.recover(raw, also_known, false);
+        let value = self.recover(raw, Others::Known(also_known));
         value.inspect(|value: &T| value.check(self))
     }
 
     /// Reads the fields of `T` from a mapping and ignores all others; what is wrong is reported and left out.
     pub fn read_some<T: DeserializeOwned>(&self, raw: &Raw) -> Option<T> {
-        self.recover(raw, &[], true)
+        self.recover(raw, Others::Any)
     }
 
     /// The text under `key`, if `raw` is a mapping that has it.
@@ -103,8 +104,7 @@ impl Reader {
     /// Adds a finding about what was read, unless it is about a place around something that had to be left out: then
     /// it may be a mere consequence.
     pub fn report(&self, diagnostic: Diagnostic) {
-        let around = |left_out: &Span| diagnostic.span().is_some_and(|span| span.is_around(*left_out));
-        if !self.left_out.borrow().iter().any(around) {
+        if !diagnostic.span().is_some_and(|span| self.lacks_something(span)) {
             self.push(diagnostic);
         }
     }
@@ -121,44 +121,51 @@ impl Reader {
 
     /// Reads again and again, each time without the values that were found at fault, so that all faults are found
     /// and not only the first.
-    fn recover<T: DeserializeOwned>(
-        &self,
-        raw: &Raw,
-        also_known: &[&'static str],
-        partial: bool,
-    ) -> Option<T> {
+    fn recover<T: DeserializeOwned>(&self, raw: &Raw, others: Others<'_>) -> Option<T> {
         let file = raw.span.file as usize;
+        let (visited, faults) = (&self.visited[file], &self.faults[file]);
+        if visited.get() > Self::MAX_VISITED || faults.get() >= Self::MAX_FAULTS {
+            return None;
+        }
+        let root = NodeId(raw.node);
         let reading = Reading {
             reader: self,
             tree: self.tree(raw),
-            visited: &self.visited[file],
-            root: NodeId(raw.node),
-            also_known,
-            partial,
+            visited,
+            root,
+            others,
             skipped: RefCell::default(),
         };
-        let visited_before = reading.visited.get();
+        let visited_before = visited.get();
         loop {
-            reading.visited.set(visited_before);
+            visited.set(visited_before);
             let error = match reading.root() {
                 Ok(value) => return Some(value),
                 Err(error) => error,
             };
             let culprit = error.culprit.filter(|_| !error.is_fatal);
-            self.left_out.borrow_mut().push(error.span.unwrap_or(raw.span));
-            if !error.is_consequence {
-                self.push(error.into_diagnostic(raw.span));
+            let span = error.span.unwrap_or(raw.span);
+            // what a value lacks may be what was left out of it; a missing field knows this by itself
+            let is_consequence =
+                error.is_consequence || error.missing.is_none() && self.lacks_something(span);
+            self.left_out.borrow_mut().push(span);
+            if !is_consequence {
+                self.push(error.into_diagnostic(span));
             }
-            let faults = self.faults[file].get() + 1;
-            self.faults[file].set(faults);
-            if faults == Self::MAX_FAULTS {
-                self.push(Diagnostic::note("there may be more faults in this file").at(raw.span));
+            faults.set(faults.get() + 1);
+            if faults.get() >= Self::MAX_FAULTS {
+                self.push(Diagnostic::note("there may be more faults in this file").at(raw.first_line()));
+                return None;
             }
-            let is_new = culprit.is_some_and(|culprit| reading.skipped.borrow_mut().insert(culprit));
-            if !is_new || faults >= Self::MAX_FAULTS {
+            if !reading.skipped.borrow_mut().insert(culprit?) {
                 return None;
             }
         }
+    }
+
+    /// Whether something inside this place had to be left out.
+    fn lacks_something(&self, span: Span) -> bool {
+        self.left_out.borrow().iter().any(|left_out| span.is_around(*left_out))
     }
 
     fn push(&self, diagnostic: Diagnostic) {
@@ -170,6 +177,13 @@ impl Reader {
     }
 }
 
+/// Keys of a mapping that are not read with it, but by somebody else.
+#[derive(Clone, Copy)]
+enum Others<'r> {
+    Any,
+    Known(&'r [&'static str]),
+}
+
 /// One value being read.
 pub(super) struct Reading<'r> {
     reader: &'r Reader,
@@ -177,9 +191,7 @@ pub(super) struct Reading<'r> {
     visited: &'r Cell<usize>,
     root: NodeId,
     /// Keys of the root that somebody else reads.
-    also_known: &'r [&'static str],
-    /// Whether all keys of the root that are not asked for belong to somebody else.
-    partial: bool,
+    others: Others<'r>,
     /// Keys and items found at fault, which are left out.
     skipped: RefCell<HashSet<NodeId>>,
 }
@@ -198,9 +210,7 @@ impl<'r> Reading<'r> {
         }
         let message =
             format!("more than {} values, counting aliases each time they are used", Reader::MAX_VISITED);
-        let mut error = ReadError::fatal(message, self.tree.node(id).span);
-        error.is_consequence = self.visited.get() > Reader::MAX_VISITED + 1;
-        Err(error)
+        Err(ReadError::fatal(message, self.tree.node(id).span))
     }
 
     pub(super) fn is_skipped(&self, id: NodeId) -> bool {
@@ -213,11 +223,12 @@ impl<'r> Reading<'r> {
 
     /// Reports a key that no field has, unless it is somebody else's.
     pub(super) fn unknown_field(&self, id: NodeId, name: &str, span: Span, known: &[&'static str]) {
-        if id == self.root && (self.partial || self.also_known.iter().any(|k| k.eq_ignore_ascii_case(name))) {
-            return;
-        }
-        let own = if id == self.root { self.also_known } else { &[] };
-        let all: Vec<&str> = known.iter().chain(own).copied().collect();
+        let others = match self.others {
+            _ if id != self.root => &[],
+            Others::Known(others) if !others.iter().any(|key| key.eq_ignore_ascii_case(name)) => others,
+            Others::Any | Others::Known(_) => return,
+        };
+        let all: Vec<&str> = known.iter().chain(others).copied().collect();
         self.report(
             Diagnostic::error(format!("unknown field `{name}`"))
                 .at(span)

@@ -16,9 +16,9 @@ pub(super) fn secret_line(text: &str, at: u32) -> Option<Range<u32>> {
     let end = text[at..].find('\n').map_or(text.len(), |newline| at + newline);
     let line = &text[start..end];
     let mut words = line.split(|c: char| !c.is_alphanumeric());
-    let secret = words.any(is_secret_key) || has_credentials(line);
+    let is_secret = words.any(is_secret_key) || has_credentials(line);
     let position = |byte: usize| u32::try_from(byte).unwrap_or(u32::MAX);
-    secret.then_some(position(start)..position(end))
+    is_secret.then_some(position(start)..position(end))
 }
 
 fn is_secret_key(key: &str) -> bool {
@@ -28,7 +28,7 @@ fn is_secret_key(key: &str) -> bool {
         || ["keybase64", "password"].iter().any(|word| strsim::jaro_winkler(word, &key) > 0.92)
 }
 
-/// A URL with a user in it.
+/// Something like `user:password@host`.
 fn has_credentials(text: &str) -> bool {
-    text.split_once("://").is_some_and(|(_, rest)| rest.contains('@'))
+    text.split_once('@').is_some_and(|(before, _)| before.contains(':'))
 }

@@ -9,6 +9,7 @@ pub fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     let word = word.to_ascii_lowercase();
     known
         .into_iter()
+        .take(MAX_CANDIDATES)
         .map(|candidate| (likeness(&word, &candidate.to_ascii_lowercase()), candidate))
         .filter(|(likeness, _)| *likeness > 0.8)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
@@ -23,6 +24,9 @@ pub fn help_for(word: &str, known: &[&str]) -> String {
         None => format!("known: {}", known.join(", ")),
     }
 }
+
+/// More are not looked at: hostile files have thousands of names.
+const MAX_CANDIDATES: usize = 200;
 
 /// From 0 to 1. One slip of the fingers in a short word weighs more than it does by share of letters.
 fn likeness(word: &str, candidate: &str) -> f64 {

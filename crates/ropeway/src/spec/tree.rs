@@ -82,6 +82,11 @@ impl Tree {
         &self.nodes[id.0 as usize]
     }
 
+    /// Whether this place must not be shown.
+    pub(super) fn is_secret(&self, span: Span) -> bool {
+        self.secrets.iter().any(|secret| secret.start <= span.start && span.end <= secret.end)
+    }
+
     /// The value under `key`, if `id` is a mapping that has it; letter case does not matter.
     pub(super) fn get(&self, id: NodeId, key: &str) -> Option<NodeId> {
         match &self.node(id).value {

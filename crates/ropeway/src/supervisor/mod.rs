@@ -1,5 +1,3 @@
-//! Configuration to objects in force.
+//! From documents to objects in force.
 
-mod load;
-
-pub use load::{Loaded, Named, Objects, load, sources_from};
+pub mod load;

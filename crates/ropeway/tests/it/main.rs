@@ -1,4 +1,4 @@
-//! Tests of the gateway from outside.
-#![allow(clippy::unwrap_used, reason = "tests")]
+//! Tests against the whole gateway, with peers on loopback.
+#![allow(clippy::unwrap_used, reason = "a fault of the test's own surroundings ends the test")]
 
 mod config;

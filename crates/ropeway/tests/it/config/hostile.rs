@@ -134,6 +134,20 @@ fn wrong_values_without_end() {
 }
 
 #[test]
+fn documents_references_and_names_without_end() {
+    let documents = "---\n1\n".repeat(50_000);
+    assert!(first_error(&documents).contains("expected a mapping"));
+    let path = |number: usize| format!("{{ backend: pipeline{number} }},");
+    let pipeline = |number: usize| format!("---\nkind: Pipeline\nname: pipe{number}\nfilters: []\n");
+    let server = format!(
+        "kind: HTTPServer\nname: s\nport: 80\nrules: [{{ paths: [{}] }}]\n",
+        (0..500).map(path).collect::<String>()
+    );
+    let text = server + &(0..500).map(pipeline).collect::<String>();
+    assert!(first_error(&text).contains("no Pipeline is called `pipeline0`"));
+}
+
+#[test]
 fn a_line_without_end_is_not_shown() {
     let text = format!("{{ kind: HTTPServer, name: s, bogus: {} }}", "x".repeat(1_000_000));
     let rendered = load_text(&text).diagnostics.render(false);

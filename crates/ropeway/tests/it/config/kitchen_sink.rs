@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ropeway::{cli::schema, spec::Source, supervisor::load};
+use ropeway::{cli::schema, spec::Source, supervisor::load::load};
 use serde_json::Value;
 
 use super::{KINDS, expected::assert_expected, lines, load_text};
@@ -69,6 +69,23 @@ fn debug_shows_no_secret() {
 
 const DAMAGES: [&str; 7] =
     ["\"", "{", "  -", "*x", "\nbogus: 1", "\nkeyBase46: hunter2", "\npasswrd: [hunter2]"];
+
+#[test]
+fn no_diagnostic_shows_a_secret_of_the_wrong_form() {
+    for (good, bad) in [
+        ("keys: { a: hunter2 }", "keys: hunter2"),
+        ("keyBase64: hunter2", "keyBase64: { a: hunter2 }"),
+        ("password: hunter2", "passwords: hunter2"),
+        ("ws://127.0.0.1:9095/ignored", "me:hunter2@127.0.0.1"),
+        ("ws://127.0.0.1:9095/ignored", "ftp://me:hunter2@a b"),
+    ] {
+        assert!(TEXT.contains(good));
+        let loaded = load_text(&TEXT.replace(good, bad));
+        assert!(loaded.diagnostics.has_errors(), "{bad}");
+        let text = loaded.diagnostics.render(false) + &lines(&loaded).join("\n");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+}
 
 #[test]
 fn no_diagnostic_shows_a_secret_wherever_the_file_is_broken() {

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use ropeway::{
     cli::check,
     spec::{Severity, Source, types::MessageLimit, websocket_proxy},
-    supervisor::{load, sources_from},
+    supervisor::load::{load, sources_from},
 };
 
 use super::{KINDS, example, lines, load_text};
@@ -196,6 +196,83 @@ fn pools_are_checked() {
 }
 
 #[test]
+fn candidate_pools_and_health_checks_are_checked_though_they_do_nothing_yet() {
+    for (field, expected) in [
+        ("filter: {}", "the policy `general` needs `headers`"),
+        ("filter: { urls: [{ url: { prefix: / } }] }", "the policy `general` needs `headers`"),
+        ("filter: { policy: random }", "this policy needs `permil`, the share of requests in thousandths"),
+        (
+            "filter: { policy: ipHash, permil: 0 }",
+            "`permil`: 0 is not a share in thousandths: from 1 to 1000",
+        ),
+        ("filter: { policy: headerHash, permil: 1 }", "the policy `headerHash` needs `headerHashKey`"),
+        (
+            "filter: { headers: { a: { empty: true, exact: b } } }",
+            "`empty` excludes `exact`, `prefix` and `regex`",
+        ),
+        (
+            "filter: { headers: { a: {} } }",
+            "nothing to compare with: give `exact`, `prefix`, `regex` or `empty: true`",
+        ),
+        ("healthCheck: { http: }", "a health check needs at least one of `http` and `ws`"),
+        ("healthCheck: { http: { username: a } }", "`username` needs a `password`"),
+        ("healthCheck: { http: { password: a } }", "`password` needs a `username`"),
+        ("healthCheck: { ws: {}, fails: 0 }", "`fails`: 0 is not a count: from 1 to 1000000000"),
+        (
+            "healthCheck: { ws: { match: { statusCodes: [[3, 399]] } } }",
+            "`statusCodes`: 3 is not an HTTP status code: from 100 to 599",
+        ),
+        (
+            "healthCheck: { ws: { match: { statusCodes: [[200]] } } }",
+            "`statusCodes`: a range has two numbers, such as [200, 399]",
+        ),
+        (
+            "healthCheck: { ws: { match: { statusCodes: [[201, 200]] } } }",
+            "`statusCodes`: the range is empty: 201 is above 200",
+        ),
+        (
+            "healthCheck: { ws: { match: { headers: [{ name: a, value: '(', type: regexp }] } } }",
+            "not a regular expression: unclosed group",
+        ),
+        (
+            "healthCheck: { ws: { match: { body: { value: '(', type: regexp } } } }",
+            "not a regular expression: unclosed group",
+        ),
+    ] {
+        let loaded = load_text(&format!(
+            "{SERVER}kind: Pipeline\nname: p\nfilters:\n- kind: WebSocketProxy\n  name: w\n  pools:\n  - servers: [{{ url: ws://a }}]\n  - servers: [{{ url: ws://b }}]\n    filter: {{ policy: random, permil: 5 }}\n  - servers: [{{ url: ws://c }}]\n    {field}\n    {}\n",
+            if field.starts_with("filter") { "" } else { "filter: { policy: random, permil: 5 }" },
+        ));
+        let errors = loaded.diagnostics.iter().filter(|found| found.severity() == Severity::Error);
+        assert_eq!(errors.map(|found| found.title()).collect::<Vec<_>>(), [expected], "{field}");
+    }
+}
+
+#[test]
+fn hosts_have_one_star_at_most() {
+    for (host, expected) in [
+        ("a.example.com", None),
+        ("*.example.com", None),
+        ("example.*", None),
+        ("*", Some("`*` alone matches no host: leave the host out to match all")),
+        ("a*b", Some("a host can have one `*`, at its start or end: this one matches literally")),
+        ("*a*", Some("a host can have one `*`, at its start or end: this one matches literally")),
+    ] {
+        for field in [format!("host: '{host}'"), format!("hosts: [{{ value: '{host}' }}]")] {
+            let loaded = load_text(&format!("kind: HTTPServer\nname: s\nport: 80\nrules:\n- {field}\n"));
+            let titles: Vec<_> = loaded.diagnostics.iter().map(|found| found.title()).collect();
+            assert_eq!(titles, expected.as_slice(), "{field}");
+        }
+    }
+    let regexp =
+        "kind: HTTPServer\nname: s\nport: 80\nrules: [{ hosts: [{ isRegexp: true, value: '(' }] }]\n";
+    assert_eq!(
+        lines(&load_text(regexp)),
+        ["test.yaml:4:44: error: not a regular expression: unclosed group"]
+    );
+}
+
+#[test]
 fn certificates_are_checked() {
     for (fields, expected) in [
         (
@@ -244,12 +321,12 @@ fn directories_are_read_in_the_order_of_names() {
     for name in ["b.yml", "a.yaml", "c.json", "d.txt"] {
         fs::write(directory.join(name), "{}").unwrap();
     }
-    let sources = sources_from(&[directory.clone()]).unwrap();
+    let sources = sources_from(std::slice::from_ref(&directory)).unwrap();
     let names: Vec<&str> = sources.iter().map(|source| source.name().rsplit('/').next().unwrap()).collect();
     assert_eq!(names, ["a.yaml", "b.yml", "c.json"]);
 
     fs::write(directory.join("a.yaml"), b"a: \xff").unwrap();
-    let error = sources_from(&[directory.clone()]).unwrap_err();
+    let error = sources_from(std::slice::from_ref(&directory)).unwrap_err();
     assert!(error.ends_with("a.yaml`: not a text in UTF-8: see byte 3"), "{error}");
     fs::write(directory.join("a.yaml"), vec![b' '; Source::MAX_BYTES + 1]).unwrap();
     let error = sources_from(&[directory.join("a.yaml")]).unwrap_err();

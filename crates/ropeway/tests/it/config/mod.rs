@@ -10,7 +10,7 @@ mod types;
 
 use ropeway::{
     spec::{KindReader, Source, mock, websocket_proxy},
-    supervisor::{Loaded, load},
+    supervisor::load::{Loaded, load},
 };
 
 const KINDS: &[KindReader] = &[
