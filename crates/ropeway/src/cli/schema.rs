@@ -1,19 +1,20 @@
 //! `ropeway schema`: the configuration language as a JSON Schema, for editors.
 
 use schemars::{
-    Schema,
+    JsonSchema, Schema,
     generate::SchemaSettings,
     transform::{RecursiveTransform, Transform},
 };
 use serde_json::{Map, Value, json};
 
-use crate::spec::{KindReader, http_server::HttpServer, pipeline::PipelineText};
+use crate::spec::{KindReader, http_server::HttpServer, pipeline::PipelineText, types::Name};
 
 /// The JSON Schema (draft 2020-12) of one document of any kind, as text.
 ///
 /// An editor uses it for a file that starts with `# yaml-language-server: $schema=ropeway.schema.json`.
 pub fn document(kinds: &[KindReader]) -> String {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
+    let name = Name::json_schema(&mut generator);
     let server = generator.subschema_for::<HttpServer>();
     let pipeline = generator.subschema_for::<PipelineText>();
     let filters: Vec<_> = kinds.iter().map(|kind| (kind.name, (kind.schema)(&mut generator))).collect();
@@ -21,7 +22,7 @@ pub fn document(kinds: &[KindReader]) -> String {
     let mut definitions = generator.take_definitions(true);
     let objects = [("HTTPServer", &server), ("Pipeline", &pipeline)];
     for (kind, reference) in objects.into_iter().chain(filters.iter().map(|(kind, schema)| (*kind, schema))) {
-        add_common_keys(definition(&mut definitions, reference), kind);
+        add_common_keys(definition(&mut definitions, reference), &name, kind);
     }
     let filters: Vec<Value> = filters.into_iter().map(|(_, reference)| reference.into()).collect();
     let pipeline_fields = definition(&mut definitions, &pipeline);
@@ -34,7 +35,7 @@ pub fn document(kinds: &[KindReader]) -> String {
         "oneOf": [server, pipeline],
         "$defs": definitions,
     });
-    RecursiveTransform(refuse_unknown_keys).transform(&mut root);
+    RecursiveTransform(finish).transform(&mut root);
     serde_json::to_string_pretty(&root).expect("a schema is plain JSON") + "\n"
 }
 
@@ -47,9 +48,9 @@ fn definition<'d>(definitions: &'d mut Map<String, Value>, reference: &Schema) -
 }
 
 /// Every object and filter has these, whatever its kind.
-fn add_common_keys(definition: &mut Value, kind: &str) {
+fn add_common_keys(definition: &mut Value, name: &Schema, kind: &str) {
     let common = json!({
-        "name": { "type": "string", "pattern": r"^[\p{L}0-9\-_.~]{1,253}$", "description": "What it is called." },
+        "name": { "allOf": [name], "description": "What it is called." },
         "kind": { "const": kind, "description": "What it is." },
         "version": { "type": "string", "description": "Accepted and not looked at." },
         "labels": {
@@ -68,8 +69,12 @@ fn add_common_keys(definition: &mut Value, kind: &str) {
     }
 }
 
-fn refuse_unknown_keys(schema: &mut Schema) {
+/// Refuses unknown keys, and joins the lines of descriptions, which are wrapped for readers of the code.
+fn finish(schema: &mut Schema) {
     if schema.get("properties").is_some() && schema.get("additionalProperties").is_none() {
         schema.insert("additionalProperties".into(), false.into());
+    }
+    if let Some(Value::String(description)) = schema.get_mut("description") {
+        *description = description.replace('\n', " ");
     }
 }

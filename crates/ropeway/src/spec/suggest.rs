@@ -30,6 +30,7 @@ const MAX_CANDIDATES: usize = 200;
 
 /// From 0 to 1. One slip of the fingers in a short word weighs more than it does by share of letters.
 fn likeness(word: &str, candidate: &str) -> f64 {
-    let is_slip = candidate.len() > 2 && strsim::osa_distance(word, candidate) == 1;
+    let is_near = candidate.len() > 2 && candidate.len().abs_diff(word.len()) <= 1;
+    let is_slip = is_near && strsim::osa_distance(word, candidate) == 1;
     strsim::jaro_winkler(word, candidate).max(if is_slip { 0.9 } else { 0.0 })
 }

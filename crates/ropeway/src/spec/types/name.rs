@@ -46,7 +46,13 @@ impl FromStr for Name {
     }
 }
 
-text_type!(Name, expects: "a name", schema: { "type": "string", "pattern": r"^[\p{L}0-9\-_.~]{1,253}$" });
+// Without \p{L}, which not every reader of JSON Schema knows: all but blanks and the ASCII that is refused.
+text_type!(Name, expects: "a name", schema: {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 253,
+    "pattern": r"^[^\s!-,/:-@\[-^`{-}]+$",
+});
 
 const MAX_CHARS: usize = 253;
 
