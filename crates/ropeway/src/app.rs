@@ -1,1 +1,169 @@
-//! (to be filled)
+//! Wires the parts of a gateway, and owns the order in which they start and stop.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{self, Admin};
+use crate::lifecycle::Lifecycle;
+use crate::net::listener::listen;
+use crate::server::worker::Workers;
+use crate::supervisor::build::build;
+use crate::supervisor::load::Objects;
+use crate::telemetry::Metrics;
+use crate::tunnel::registry::Registries;
+
+/// How long the tunnels of a stopping gateway may take to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is set for the process and not in documents.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Threads that carry traffic; 0 for one per processor.
+    pub workers: usize,
+    /// Where administration listens, if anywhere.
+    pub admin: Option<SocketAddr>,
+}
+
+/// A gateway that carries traffic until it is stopped.
+#[derive(Debug)]
+pub struct Gateway {
+    stop: CancellationToken,
+    ready: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    /// Where it listens, in the order of the documents.
+    addresses: Vec<SocketAddr>,
+    admin: Option<SocketAddr>,
+}
+
+/// Why a gateway does not start.
+#[derive(Debug)]
+pub struct StartError {
+    doing: String,
+    error: io::Error,
+}
+
+impl Gateway {
+    /// Opens every listener and starts to carry traffic.
+    ///
+    /// # Errors
+    /// An address cannot be listened on, or a thread cannot be started. Nothing goes on running then.
+    pub fn start(objects: &Objects, options: &Options) -> Result<Gateway, StartError> {
+        let metrics = Metrics::new();
+        let fronts = build(objects, &metrics);
+        let listeners: Vec<_> = fronts.iter().map(|(address, _)| open(*address)).collect::<Result<_, _>>()?;
+        let admin = options.admin.map(open).transpose()?;
+
+        let mut gateway = Gateway {
+            stop: CancellationToken::new(),
+            ready: Arc::default(),
+            threads: Vec::new(),
+            addresses: listeners.iter().map(|(_, address)| *address).collect(),
+            admin: admin.as_ref().map(|(_, address)| *address),
+        };
+        let (workers, threads) = Workers::start(count(options), &gateway.stop, PATIENCE)
+            .map_err(|error| StartError { doing: "starting the workers".into(), error })?;
+        gateway.threads = threads;
+        if let Some((listener, address)) = admin {
+            let thread = gateway
+                .administrate(listener, metrics, workers.registries())
+                .map_err(|error| StartError { doing: format!("administration on {address}"), error })?;
+            gateway.threads.push(thread);
+        }
+        for ((listener, _), (_, front)) in listeners.into_iter().zip(fronts) {
+            workers.listen(listener, front);
+        }
+        gateway.ready.store(true, Ordering::Relaxed);
+        Ok(gateway)
+    }
+
+    /// Where it listens, in the order of the documents.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Where administration listens.
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// Accepts no more, tells every tunnel's two sides, and waits until all have ended, for 10 s at most.
+    pub fn stop(mut self) {
+        self.ready.store(false, Ordering::Relaxed);
+        self.stop.cancel();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a worker ended with a fault");
+            }
+        }
+    }
+
+    /// The control thread.
+    fn administrate(
+        &self,
+        listener: TcpListener,
+        metrics: Arc<Metrics>,
+        registries: Registries,
+    ) -> io::Result<JoinHandle<()>> {
+        let (stop, ready) = (self.stop.clone(), self.ready.clone());
+        thread::Builder::new().name("control".into()).spawn(move || {
+            let admin = Rc::new(Admin { metrics, ready, registries });
+            let serving = async {
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                admin::serve(listener, admin, Lifecycle::new(&stop)).await;
+                Ok(())
+            };
+            if let Err(error) = runtime().and_then(|runtime| runtime.block_on(serving)) {
+                tracing::error!(%error, "administration is not available");
+            }
+        })
+    }
+}
+
+impl Drop for Gateway {
+    /// One that was not stopped properly at least stops.
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.doing, self.error)
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+/// A runtime for the thread it is made on.
+///
+/// # Errors
+/// There are no descriptors left.
+pub fn runtime() -> io::Result<LocalRuntime> {
+    Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
+}
+
+fn open(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    listen(address)
+        .and_then(|listener| listener.local_addr().map(|bound| (listener, bound)))
+        .map_err(|error| StartError { doing: format!("listening on {address}"), error })
+}
+
+fn count(options: &Options) -> usize {
+    match options.workers {
+        0 => thread::available_parallelism().map_or(1, Into::into),
+        count => count,
+    }
+}

@@ -1,1 +1,37 @@
-//! (to be filled)
+//! What one request carries on its way through a pipeline.
+
+use std::sync::Arc;
+
+use http::request;
+
+use crate::net::forwarded::Client;
+use crate::net::reply::Reply;
+use crate::tunnel::{Account, Leg, TunnelId};
+
+/// One request, and what the filters have made of it so far.
+#[derive(Debug)]
+pub struct Context {
+    /// Names the request, and the tunnel it may become.
+    pub id: TunnelId,
+    /// The head of the request. Filters may change it for those behind them.
+    pub request: request::Parts,
+    /// Who sent it.
+    pub client: Client,
+    /// `server/rule/path`, by which logs and metrics name the route.
+    pub route: Arc<str>,
+    /// The answer, once a filter has one.
+    pub reply: Option<Reply>,
+    /// The server's side of a WebSocket, where the reply is a 101.
+    pub upgrade: Option<Upgrade>,
+}
+
+/// The server's half of a WebSocket that waits for the client's 101 to be written.
+#[derive(Debug)]
+pub struct Upgrade {
+    /// The connection to the server.
+    pub server: Leg,
+    /// Identity and rules of the tunnel to be.
+    pub account: Arc<Account>,
+    /// Whether permessage-deflate was negotiated.
+    pub deflate: bool,
+}

@@ -1,1 +1,149 @@
-//! (to be filled)
+//! What can go wrong with a request, whose fault it is, and the HTTP answer that says so.
+
+use std::fmt;
+
+use http::StatusCode;
+use ws::handshake::{RequestFault, ResponseFault};
+
+/// Every reason for which the gateway itself answers a request.
+///
+/// Its label goes to the client in `X-Ropeway-Error` and is the metric's label: it never changes its meaning.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// The path cannot be routed safely: bad escapes, `%2f`, `%00` or dot segments.
+    PathInvalid,
+    /// No rule matches; these are some that exist.
+    RouteNotFound {
+        /// Paths that exist.
+        known: Vec<String>,
+    },
+    /// A route exists, but not for these headers or queries.
+    RouteMismatch,
+    /// A route exists, but not for this method.
+    MethodNotAllowed {
+        /// Methods that would do, for `Allow`.
+        allow: String,
+    },
+    /// An `ipFilter` refuses the client's address.
+    AddressRefused,
+    /// A WebSocket needs HTTP/1.1 (RFC 6455 4.1).
+    HttpVersion,
+    /// The handshake itself is at fault.
+    Handshake(RequestFault),
+    /// A handshake has no body, and what follows it are frames.
+    BodyDeclared,
+    /// The page's origin may not open WebSockets here.
+    OriginRefused,
+    /// The route names a pipeline that is not there.
+    PipelineMissing,
+    /// The pipeline ended without an answer.
+    NoReply,
+    /// The gateway stops.
+    Stopping,
+    /// No server can be used.
+    NoServer,
+    /// No connection to a server.
+    ConnectFailed,
+    /// No connection to a server in time.
+    ConnectTimeout,
+    /// No answer of the server in time.
+    HandshakeTimeout,
+    /// The server closed the connection, or sent what is not HTTP, instead of an answer.
+    NoAnswer,
+    /// The server's 101 does not agree to what was asked.
+    AnswerInvalid(ResponseFault),
+}
+
+/// Who has to act for a fault to go away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Blame {
+    /// The client sent something else than it may.
+    Client,
+    /// A backend does not do its part.
+    Server,
+    /// The gateway, or its configuration.
+    Gateway,
+}
+
+impl Fault {
+    /// Stable, `snake_case`.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Fault::PathInvalid => "path_invalid",
+            Fault::RouteNotFound { .. } => "route_not_found",
+            Fault::RouteMismatch => "route_mismatch",
+            Fault::MethodNotAllowed { .. } => "method_not_allowed",
+            Fault::AddressRefused => "address_refused",
+            Fault::HttpVersion => "http_version",
+            Fault::Handshake(fault) => fault.label(),
+            Fault::BodyDeclared => "body_declared",
+            Fault::OriginRefused => "origin_refused",
+            Fault::PipelineMissing => "pipeline_missing",
+            Fault::NoReply => "no_reply",
+            Fault::Stopping => "stopping",
+            Fault::NoServer => "no_server",
+            Fault::ConnectFailed => "connect_failed",
+            Fault::ConnectTimeout => "connect_timeout",
+            Fault::HandshakeTimeout => "handshake_timeout",
+            Fault::NoAnswer => "no_answer",
+            Fault::AnswerInvalid(_) => "answer_invalid",
+        }
+    }
+
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Fault::PathInvalid | Fault::RouteMismatch | Fault::BodyDeclared => StatusCode::BAD_REQUEST,
+            Fault::AddressRefused | Fault::OriginRefused => StatusCode::FORBIDDEN,
+            Fault::RouteNotFound { .. } => StatusCode::NOT_FOUND,
+            Fault::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Fault::HttpVersion => StatusCode::UPGRADE_REQUIRED,
+            Fault::Handshake(
+                RequestFault::NotAnUpgrade | RequestFault::VersionMissing | RequestFault::VersionUnsupported,
+            ) => StatusCode::UPGRADE_REQUIRED,
+            Fault::Handshake(_) => StatusCode::BAD_REQUEST,
+            Fault::ConnectFailed | Fault::NoAnswer | Fault::AnswerInvalid(_) => StatusCode::BAD_GATEWAY,
+            Fault::PipelineMissing | Fault::NoReply | Fault::Stopping | Fault::NoServer => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Fault::ConnectTimeout | Fault::HandshakeTimeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// Whose fault it is.
+    pub fn blame(&self) -> Blame {
+        match self {
+            Fault::PipelineMissing | Fault::NoReply | Fault::Stopping => Blame::Gateway,
+            _ if self.status().is_client_error() => Blame::Client,
+            _ => Blame::Server,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Fault::PathInvalid => "the path holds a bad escape, an escaped slash or NUL, or a dot segment",
+            Fault::RouteNotFound { known } if known.is_empty() => "no rule matches, and there are none",
+            Fault::RouteNotFound { known } => {
+                return write!(f, "no rule matches; there are: {}", known.join(", "));
+            }
+            Fault::RouteMismatch => "the path is known, but not with these headers or queries",
+            Fault::MethodNotAllowed { allow } => return write!(f, "only {allow} can be used here"),
+            Fault::AddressRefused => "your address is not allowed here",
+            Fault::HttpVersion => "a WebSocket handshake needs HTTP/1.1",
+            Fault::Handshake(fault) => return fault.fmt(f),
+            Fault::BodyDeclared => "a WebSocket handshake cannot have a body",
+            Fault::OriginRefused => "this origin may not open WebSockets here",
+            Fault::PipelineMissing => "the pipeline of this route does not exist",
+            Fault::NoReply => "the pipeline of this route gave no answer",
+            Fault::Stopping => "the gateway stops",
+            Fault::NoServer => "no server can be used",
+            Fault::ConnectFailed => "no server could be connected to",
+            Fault::ConnectTimeout => "no server could be connected to in time",
+            Fault::HandshakeTimeout => "the server did not answer in time",
+            Fault::NoAnswer => "the server closed the connection without an answer",
+            Fault::AnswerInvalid(fault) => return write!(f, "the server's answer is invalid: {fault}"),
+        })
+    }
+}

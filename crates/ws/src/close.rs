@@ -51,6 +51,11 @@ impl CloseFrame {
         CloseFrame(control_frame(OpCode::Close, payload, mask))
     }
 
+    /// Builds a Close frame without a code, which answers one without a code.
+    pub fn empty(mask: Option<[u8; 4]>) -> CloseFrame {
+        CloseFrame(control_frame(OpCode::Close, &[], mask))
+    }
+
     /// The frame as it goes on the wire.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()

@@ -1,1 +1,117 @@
-//! (to be filled)
+//! The administration listener: is it alive, is it ready, how is it.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+
+use crate::lifecycle::Lifecycle;
+use crate::net::reply::{Reply, ReplyBody};
+use crate::telemetry::{Live, Metrics, Traffic};
+use crate::tunnel::registry::{Ask, Progress, Registries};
+
+/// How long to wait for a worker's answer; a busy one is left out.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What the administration listener looks at.
+pub struct Admin {
+    /// The figures.
+    pub metrics: Arc<Metrics>,
+    /// Whether connections are accepted.
+    pub ready: Arc<AtomicBool>,
+    /// The tunnels.
+    pub registries: Registries,
+}
+
+/// Answers until it is time to stop.
+pub async fn serve(listener: TcpListener, admin: Rc<Admin>, lifecycle: Lifecycle) {
+    let accepting = async {
+        loop {
+            match listener.accept().await {
+                Ok((tcp, peer)) => {
+                    lifecycle.spawn(serve_connection(tcp, peer, admin.clone(), lifecycle.clone()));
+                }
+                Err(_) => sleep(Duration::from_millis(100)).await,
+            }
+        }
+    };
+    tokio::select! {
+        () = accepting => {}
+        () = lifecycle.stopping() => {}
+    }
+}
+
+async fn serve_connection(tcp: TcpStream, peer: SocketAddr, admin: Rc<Admin>, lifecycle: Lifecycle) {
+    let service = service_fn(|request| {
+        let admin = admin.clone();
+        async move { Ok::<_, Infallible>(answer(&request, &admin).await) }
+    });
+    let connection =
+        http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(tcp), service);
+    tokio::select! {
+        served = connection => if let Err(error) = served {
+            tracing::debug!(%peer, %error, "administration connection ended");
+        },
+        () = lifecycle.stopping() => {}
+    }
+}
+
+async fn answer(request: &Request<Incoming>, admin: &Admin) -> Reply {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return text(StatusCode::METHOD_NOT_ALLOWED, "only GET can be used here\n".into());
+    }
+    match request.uri().path() {
+        "/livez" => text(StatusCode::OK, "ok\n".into()),
+        "/readyz" if admin.ready.load(Ordering::Relaxed) => text(StatusCode::OK, "ok\n".into()),
+        "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n".into()),
+        "/metrics" => {
+            let mut reply = text(StatusCode::OK, admin.metrics.text(live(admin).await));
+            let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+            reply.headers_mut().insert(CONTENT_TYPE, kind);
+            reply
+        }
+        _ => text(StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics\n".into()),
+    }
+}
+
+fn text(status: StatusCode, body: String) -> Reply {
+    let mut reply = Response::new(ReplyBody::whole(body));
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    reply
+}
+
+/// What the tunnels of all workers have done so far.
+async fn live(admin: &Admin) -> Live {
+    let mut answers = Vec::new();
+    admin.registries.ask(|| {
+        let (reply, answer) = oneshot::channel();
+        answers.push(answer);
+        Ask::Totals(reply)
+    });
+    let (mut tunnels, mut progress) = (0, Progress::default());
+    for answer in answers {
+        if let Ok(Ok((open, moved))) = timeout(PATIENCE, answer).await {
+            tunnels += open as u64;
+            progress = progress + moved;
+        }
+    }
+    let traffic = |messages, bytes| Traffic { messages, bytes };
+    Live {
+        tunnels,
+        to_server: traffic(progress.to_server.messages, progress.to_server.bytes),
+        to_client: traffic(progress.to_client.messages, progress.to_client.bytes),
+    }
+}

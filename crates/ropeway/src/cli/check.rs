@@ -2,14 +2,12 @@
 
 use std::path::PathBuf;
 
-use crate::{
-    spec::{Diagnostics, KindReader, Severity},
-    supervisor::load::{Objects, load, sources_from},
-};
+use crate::spec::{Diagnostics, Severity};
+use crate::supervisor::load::{Objects, load, sources_from};
 
 /// Reads the files and prints to standard error what was found. Gives the exit code: 0 if the configuration can be
 /// used, else 1.
-pub fn run(paths: &[PathBuf], kinds: &[KindReader], colour: bool) -> u8 {
+pub fn run(paths: &[PathBuf], colour: bool) -> u8 {
     let sources = match sources_from(paths) {
         Ok(sources) => sources,
         Err(error) => {
@@ -17,7 +15,7 @@ pub fn run(paths: &[PathBuf], kinds: &[KindReader], colour: bool) -> u8 {
             return 1;
         }
     };
-    let loaded = load(&sources, kinds);
+    let loaded = load(&sources);
     eprint!("{}", loaded.diagnostics.render(colour));
     eprintln!("{}", summary(&loaded.diagnostics, &loaded.objects, sources.len()));
     u8::from(loaded.diagnostics.has_errors())

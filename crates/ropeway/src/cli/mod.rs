@@ -1,4 +1,105 @@
-//! Commands.
+//! The command line.
 
 pub mod check;
+mod demo;
+mod echo;
+mod run;
 pub mod schema;
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::telemetry::log::{self, LogFormat};
+
+pub use self::echo::{EchoOptions, serve as serve_echo};
+
+/// A WebSocket-first gateway that does not let go of a connection.
+#[derive(Parser, Debug)]
+#[command(name = "ropeway", version, about, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Form of the log lines on standard error; RUST_LOG chooses what is logged (default: info)
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    log_format: LogFormat,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  ropeway demo                        see a message go round, without any file
+  ropeway check gateway.yaml          find every fault of a configuration
+  ropeway run gateway.yaml            carry traffic
+  ropeway run conf.d --admin 127.0.0.1:2381
+  ropeway echo --listen 127.0.0.1:9095 127.0.0.1:9096";
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Carry traffic as the configuration says, until Ctrl-C or SIGTERM
+    Run(Run),
+    /// Find every fault of a configuration; exit code 1 if there is one
+    Check {
+        #[command(flatten)]
+        files: Files,
+    },
+    /// Start a gateway with two echo backends and a page to try them, on 127.0.0.1:8080
+    Demo {
+        /// Where the gateway listens
+        #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR:PORT")]
+        listen: SocketAddr,
+    },
+    /// A backend to try things with: sends every WebSocket message back
+    Echo(EchoOptions),
+    /// Print the JSON Schema of every kind, for editors
+    Schema,
+    /// Print a script that completes this command in your shell
+    Completions {
+        /// The shell it is for
+        shell: Shell,
+    },
+}
+
+/// Carry traffic.
+#[derive(Args, Debug)]
+struct Run {
+    #[command(flatten)]
+    files: Files,
+    /// Answer /livez, /readyz and /metrics here [default: off]
+    #[arg(long, value_name = "ADDR:PORT")]
+    admin: Option<SocketAddr>,
+    /// Threads that carry traffic [default: one per processor]
+    #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
+    workers: usize,
+}
+
+/// The configuration.
+#[derive(Args, Debug)]
+struct Files {
+    /// YAML or JSON files, folders of such, or - for standard input
+    #[arg(required = true, value_name = "FILE|DIR")]
+    paths: Vec<PathBuf>,
+}
+
+/// The whole command: reads the arguments, does what they say, and comes back with the exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log::init(cli.log_format);
+    match cli.command {
+        Command::Run(run) => run::run(&run),
+        Command::Check { files } => ExitCode::from(check::run(&files.paths, std::io::stderr().is_terminal())),
+        Command::Demo { listen } => demo::run(listen),
+        Command::Echo(options) => echo::run(&options),
+        Command::Schema => {
+            print!("{}", schema::document());
+            ExitCode::SUCCESS
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "ropeway", &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
+    }
+}

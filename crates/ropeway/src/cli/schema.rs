@@ -7,17 +7,20 @@ use schemars::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::spec::{KindReader, http_server::HttpServer, pipeline::PipelineText, types::Name};
+use crate::filters::readers;
+use crate::spec::http_server::HttpServer;
+use crate::spec::pipeline::PipelineText;
+use crate::spec::types::Name;
 
 /// The JSON Schema (draft 2020-12) of one document of any kind, as text.
 ///
 /// An editor uses it for a file that starts with `# yaml-language-server: $schema=ropeway.schema.json`.
-pub fn document(kinds: &[KindReader]) -> String {
+pub fn document() -> String {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
     let name = Name::json_schema(&mut generator);
     let server = generator.subschema_for::<HttpServer>();
     let pipeline = generator.subschema_for::<PipelineText>();
-    let filters: Vec<_> = kinds.iter().map(|kind| (kind.name, (kind.schema)(&mut generator))).collect();
+    let filters: Vec<_> = readers().iter().map(|kind| (kind.name, (kind.schema)(&mut generator))).collect();
 
     let mut definitions = generator.take_definitions(true);
     let objects = [("HTTPServer", &server), ("Pipeline", &pipeline)];

@@ -1,1 +1,57 @@
-//! (to be filled)
+//! Filters: what a pipeline can do to a request.
+//!
+//! A filter is one file with its spec, its runtime, its [`Kind`] and its tests, and one line in [`KINDS`].
+
+pub mod mock;
+pub mod websocket_proxy;
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::context::Context;
+use crate::spec::pipeline::Filter as Spec;
+use crate::spec::{FilterSpec, KindReader};
+
+/// Every kind of filter there is.
+pub const KINDS: &[Kind] = &[mock::KIND, websocket_proxy::KIND];
+
+/// A kind of filter.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    /// How its spec is read.
+    pub reader: KindReader,
+    /// Makes a filter of a spec, if that is of this kind. The second argument, `pipeline/filter`, names it.
+    pub build: fn(&dyn FilterSpec, &str) -> Option<Arc<dyn Filter>>,
+}
+
+/// How the specs of all kinds are read.
+pub fn readers() -> Vec<KindReader> {
+    KINDS.iter().map(|kind| kind.reader).collect()
+}
+
+/// Makes the filter that `spec` asks for; `identity`, `pipeline/filter`, names it.
+pub fn build(spec: &Spec, identity: &str) -> Option<Arc<dyn Filter>> {
+    let kind = KINDS.iter().find(|kind| kind.reader.name == spec.kind.name)?;
+    (kind.build)(&*spec.spec, identity)
+}
+
+/// A filter at work. One for all workers and all requests.
+pub trait Filter: fmt::Debug + Send + Sync {
+    /// Does its part for one request.
+    ///
+    /// Cancel safe: dropped, the request is given up.
+    fn handle<'a>(&'a self, context: &'a mut Context) -> Handling<'a>;
+}
+
+/// A filter's work on one request: the one boxed call per handshake.
+pub type Handling<'a> = Pin<Box<dyn Future<Output = Verdict> + 'a>>;
+
+/// What a filter came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// The request goes on.
+    Next,
+    /// One of the kind's results: the request goes where the flow says, or ends.
+    Result(&'static str),
+}

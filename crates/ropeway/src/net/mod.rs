@@ -1,1 +1,9 @@
-//! (to be filled)
+//! Sockets: listening, the byte streams of a tunnel's legs, and who the peer is.
+
+pub mod forwarded;
+pub mod limits;
+pub mod listener;
+pub mod reply;
+pub mod stream;
+
+pub use stream::Stream;

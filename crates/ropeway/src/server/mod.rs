@@ -1,1 +1,7 @@
-//! (to be filled)
+//! Listeners, routing, and one request's life.
+
+pub mod accept;
+pub mod request;
+pub mod router;
+pub mod serving;
+pub mod worker;

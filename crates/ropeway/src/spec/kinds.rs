@@ -33,6 +33,8 @@ pub struct KindReader {
     pub name: &'static str,
     /// The results a filter of this kind can have besides the empty one: what `jumpIf` may name.
     pub results: &'static [&'static str],
+    /// Whether requests to it have no body that it could use, so that limits of bodies mean nothing.
+    pub without_body: bool,
     /// Reads the spec.
     pub read: fn(&Raw, &Reader) -> Option<Box<dyn FilterSpec>>,
     /// The JSON Schema of the spec, without the keys that all filters have.
@@ -45,7 +47,13 @@ impl KindReader {
     where
         T: Check + DeserializeOwned + FilterSpec + JsonSchema,
     {
-        Self { name, results, read: read_filter::<T>, schema: SchemaGenerator::subschema_for::<T> }
+        let schema = SchemaGenerator::subschema_for::<T>;
+        Self { name, results, without_body: false, read: read_filter::<T>, schema }
+    }
+
+    /// The same kind, for requests without a body.
+    pub const fn without_body(self) -> Self {
+        Self { without_body: true, ..self }
     }
 }
 

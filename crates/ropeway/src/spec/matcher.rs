@@ -30,7 +30,8 @@ impl TextMatcher {
             || self.regex.as_ref().is_some_and(|regex| regex.is_match(text))
     }
 
-    pub(super) fn check(&self, reader: &Reader, at: Span) {
+    /// Reports what is wrong with this condition, which stands at `at`.
+    pub fn check(&self, reader: &Reader, at: Span) {
         let has_other = self.exact.is_some() || self.prefix.is_some() || self.regex.is_some();
         let title = match (self.empty, has_other) {
             (true, true) => "`empty` excludes `exact`, `prefix` and `regex`",

@@ -10,7 +10,6 @@ pub mod health_check;
 pub mod http_server;
 mod kinds;
 pub mod matcher;
-pub mod mock;
 pub mod pipeline;
 pub mod pool;
 pub mod pool_filter;
@@ -23,7 +22,6 @@ mod suggest;
 pub mod tracing;
 mod tree;
 pub mod types;
-pub mod websocket_proxy;
 
 pub use diagnostics::{Diagnostic, Diagnostics, Severity, Span};
 pub use fields::{NotYet, Raw, Spanned, Untyped};

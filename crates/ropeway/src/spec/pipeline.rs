@@ -15,23 +15,28 @@ use super::{
 pub const END: &str = "END";
 
 /// Filters, each with its name, and the flow through them.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Pipeline {
     /// The filters, in the order of the file. Names are unique.
-    pub filters: Vec<(Name, Box<dyn FilterSpec>)>,
+    pub filters: Vec<Filter>,
     /// The steps a request takes; each names a filter or [`END`].
     pub flow: Vec<FlowNode>,
 }
 
-impl PartialEq for Pipeline {
+/// A filter of a pipeline.
+#[derive(Debug)]
+pub struct Filter {
+    /// What it is called.
+    pub name: Name,
+    /// What it is.
+    pub kind: KindReader,
+    /// What it says.
+    pub spec: Box<dyn FilterSpec>,
+}
+
+impl PartialEq for Filter {
     fn eq(&self, other: &Self) -> bool {
-        self.flow == other.flow
-            && self.filters.len() == other.filters.len()
-            && self
-                .filters
-                .iter()
-                .zip(&other.filters)
-                .all(|((a, a_spec), (b, b_spec))| a == b && (**a_spec).same(&**b_spec))
+        self.name == other.name && self.spec.same(&*other.spec)
     }
 }
 
@@ -116,7 +121,7 @@ impl Pipeline {
         for filter in filters {
             let name = filter.name?;
             in_order.push(FlowNode::run(name.clone()));
-            specs.push((name.into_inner(), filter.spec?));
+            specs.push(Filter { name: name.into_inner(), kind: *filter.kind?, spec: filter.spec? });
         }
         let flow = if text.flow.is_empty() { in_order } else { text.flow };
         Some(Self { filters: specs, flow })

@@ -178,7 +178,8 @@ impl Pool {
         self.filter.written().is_some()
     }
 
-    pub(super) fn check(&self, reader: &Reader, at: Span) {
+    /// Reports what is wrong with this pool, which stands at `at`.
+    pub fn check(&self, reader: &Reader, at: Span) {
         if self.servers.is_empty() && self.service_name.written().is_none() {
             reader.report(Diagnostic::error("a pool needs at least one server").at(at));
         }

@@ -8,12 +8,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::filters::readers;
 use crate::spec::{
     Diagnostic, Diagnostics, Header, KindReader, Raw, Reader, Source, Span, Spanned, closest,
     http_server::HttpServer,
     pipeline::{OBJECT_KINDS, Pipeline},
     types::{BodyLimit, Name},
-    unknown_kind, websocket_proxy,
+    unknown_kind,
 };
 
 /// What a configuration says, and what is wrong with it.
@@ -43,9 +44,10 @@ pub struct Named<T> {
     pub spec: T,
 }
 
-/// Reads all `sources` as one configuration, with filters of these kinds. Finds everything that is wrong, not only the
+/// Reads all `sources` as one configuration. Finds everything that is wrong, not only the
 /// first fault; warnings and notes too.
-pub fn load(sources: &[Source], kinds: &[KindReader]) -> Loaded {
+pub fn load(sources: &[Source]) -> Loaded {
+    let kinds = &readers();
     let reader = Reader::new(sources);
     let mut loading = Loading { reader: &reader, kinds, names: HashMap::new(), objects: Objects::default() };
     for document in reader.documents() {
@@ -196,11 +198,10 @@ impl Loading<'_> {
         }
     }
 
+    /// Whether a route to `pipeline` takes requests without a body only.
     fn is_websocket(&self, pipeline: &Name) -> bool {
         let pipeline = self.objects.pipelines.iter().find(|object| *object.name == *pipeline);
-        pipeline.is_some_and(|pipeline| {
-            pipeline.spec.filters.iter().any(|(_, spec)| spec.downcast::<websocket_proxy::Spec>().is_some())
-        })
+        pipeline.is_some_and(|pipeline| pipeline.spec.filters.iter().any(|filter| filter.kind.without_body))
     }
 }
 

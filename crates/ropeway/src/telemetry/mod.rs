@@ -1,1 +1,6 @@
-//! (to be filled)
+//! What is told to the outside: metrics and logs.
+
+pub mod log;
+mod metrics;
+
+pub use metrics::{Live, Metrics, Traffic};

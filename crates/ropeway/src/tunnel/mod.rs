@@ -1,1 +1,340 @@
-//! (to be filled)
+//! WebSocket tunnels: from the two handshaken connections to the record of how it ended.
+//!
+//! A tunnel is one task and one future that polls both directions on every wake. [`relay`] moves the bytes,
+//! [`farewell`] says how it ends, [`registry`] is where others find it.
+
+pub mod farewell;
+pub mod policy;
+pub mod registry;
+mod record;
+mod relay;
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::time::{Sleep, sleep};
+use ws::{Inspector, Role, Rules};
+
+use self::farewell::Cause;
+use self::policy::Policy;
+use self::record::{CloseSeen, Codes};
+use self::registry::{Entry, Moved, Progress, Registry};
+use self::relay::{Direction, News};
+use crate::net::Stream;
+
+pub use self::record::Record;
+
+/// One end of a tunnel.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Side {
+    /// Who connected to the gateway.
+    Client,
+    /// The backend the gateway connected to.
+    Server,
+}
+
+/// 128 random bits that name a tunnel in every log line.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TunnelId(u128);
+
+/// What a pool holds of its tunnels to one server: whose they are, and the rules they live by.
+///
+/// Tunnels outlive the objects of a configuration; they keep their account.
+#[derive(Debug)]
+pub struct Account {
+    /// The pool's identity.
+    pub pool: String,
+    /// The server's address within the pool.
+    pub server: String,
+    /// The rules.
+    pub policy: Policy,
+}
+
+/// A connection whose handshake is done.
+#[derive(Debug)]
+pub struct Leg {
+    /// The connection.
+    pub stream: Stream,
+    /// What was read behind the handshake; at most 64 KiB.
+    pub early: Bytes,
+}
+
+/// Two legs that have agreed, and what they agreed on.
+#[derive(Debug)]
+pub struct Start {
+    /// Names the tunnel.
+    pub id: TunnelId,
+    /// `server/rule/path`.
+    pub route: Arc<str>,
+    /// Identity and rules.
+    pub account: Arc<Account>,
+    /// Whether permessage-deflate was negotiated.
+    pub deflate: bool,
+    /// The connection to the client.
+    pub client: Leg,
+    /// The connection to the server.
+    pub server: Leg,
+}
+
+/// A live tunnel. Resolves to the record of its end, once both sides were told and both connections are over.
+///
+/// Cancel safe between polls in that no byte is lost; dropped, it cuts both connections without a word.
+pub struct Tunnel {
+    client: Stream,
+    server: Stream,
+    to_server: Direction,
+    to_client: Direction,
+    entry: Rc<Entry>,
+    /// Boxed: a tunnel lives for hours and ends in milliseconds.
+    ending: Option<Box<Ending>>,
+}
+
+const _: () = assert!(size_of::<Tunnel>() <= 352, "there are thousands of them, and most are idle");
+
+/// From the first sign of the end on.
+struct Ending {
+    /// Unknown while a receiver is lost and its last words may still come.
+    cause: Option<Cause>,
+    codes: Codes,
+    deadline: Pin<Box<Sleep>>,
+}
+
+impl Tunnel {
+    /// Enters the tunnel in `registry`, where it stays until it has resolved or is dropped.
+    pub fn new(start: Start, registry: &Rc<Registry>) -> Self {
+        let policy = &start.account.policy;
+        let rules = |sender, max_message| Rules {
+            sender,
+            deflate: start.deflate,
+            max_message,
+            validate_utf8: policy.validate_utf8,
+        };
+        let from_client = Inspector::new(rules(Role::Client, policy.max_client_message));
+        let from_server = Inspector::new(rules(Role::Server, policy.max_server_message));
+        Tunnel {
+            to_server: Direction::new(from_client, &start.client.early, false),
+            to_client: Direction::new(from_server, &start.server.early, true),
+            client: start.client.stream,
+            server: start.server.stream,
+            entry: registry.enter(start.id, start.route, start.account),
+            ending: None,
+        }
+    }
+
+    /// Moves bytes both ways until neither direction can go on for now.
+    fn poll_relay(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(cause) = self.entry.order.take() {
+            self.end(cause);
+        }
+        loop {
+            let to_server = self.to_server.poll_forward(&mut self.client, &mut self.server, cx);
+            let to_client = self.to_client.poll_forward(&mut self.server, &mut self.client, cx);
+            if to_server.is_pending() && to_client.is_pending() {
+                break;
+            }
+            if let Poll::Ready(news) = to_server {
+                self.hear(Side::Client, news);
+            }
+            if let Poll::Ready(news) = to_client {
+                self.hear(Side::Server, news);
+            }
+        }
+        if self.to_server.lost_sink() || self.to_client.lost_sink() {
+            self.ending();
+        }
+        self.poll_end(cx)
+    }
+
+    /// Draws the consequences of what came from `from`.
+    fn hear(&mut self, from: Side, news: News) {
+        match news {
+            News::Closed(code) => {
+                self.ending().codes.received(from, code);
+                self.settle(Cause::Closed(from, code));
+            }
+            News::Violated(violation) => self.end(Cause::Violation(from, violation)),
+            News::Ended => self.vanished(from),
+            News::Lost => {
+                self.direction_to(from).lose_sink();
+                self.vanished(from);
+            }
+        }
+    }
+
+    /// Nothing more will come from `from`. The other side is told; what it still sends is passed on, until it
+    /// ends too or time is up.
+    fn vanished(&mut self, from: Side) {
+        let cause = self.settle(Cause::Vanished(from));
+        self.tell(from.other(), cause);
+    }
+
+    /// Ends the tunnel: both sides are told, each at its next frame border.
+    fn end(&mut self, cause: Cause) {
+        let cause = self.settle(cause);
+        self.tell(Side::Client, cause);
+        self.tell(Side::Server, cause);
+    }
+
+    /// Tells `to` that it is over, unless it knows.
+    fn tell(&mut self, to: Side, cause: Cause) {
+        let farewell = cause.farewell(to, &self.entry.account.policy);
+        let (code, frame) = farewell.unzip();
+        if self.direction_to(to).end(frame) {
+            self.ending().codes.sent(to, code.unwrap_or_default());
+        }
+    }
+
+    /// The first cause stays.
+    fn settle(&mut self, cause: Cause) -> Cause {
+        *self.ending().cause.get_or_insert(cause)
+    }
+
+    fn ending(&mut self) -> &mut Ending {
+        let timeout = self.entry.account.policy.close_timeout;
+        self.ending.get_or_insert_with(|| {
+            Box::new(Ending { cause: None, codes: Codes::default(), deadline: Box::pin(sleep(timeout)) })
+        })
+    }
+
+    fn direction_to(&mut self, side: Side) -> &mut Direction {
+        match side {
+            Side::Client => &mut self.to_client,
+            Side::Server => &mut self.to_server,
+        }
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(ending) = &mut self.ending else { return Poll::Pending };
+        if self.to_server.is_over() && self.to_client.is_over() {
+            return Poll::Ready(());
+        }
+        if ending.deadline.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.last_words(cx);
+        Poll::Ready(())
+    }
+
+    /// Time is up: who was not told yet is told, if that can be done at once.
+    fn last_words(&mut self, cx: &mut Context<'_>) {
+        let lost = if self.to_client.lost_sink() { Side::Client } else { Side::Server };
+        self.end(Cause::Vanished(lost));
+        self.to_server.end_source();
+        self.to_client.end_source();
+        // Pending or not, this was the last try.
+        let _ = self.to_server.poll_forward(&mut self.client, &mut self.server, cx);
+        let _ = self.to_client.poll_forward(&mut self.server, &mut self.client, cx);
+    }
+
+    /// After a panic nothing is read any more: both sides are told, where a Close frame can still begin.
+    fn poll_after_panic(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.to_server.end_source();
+        self.to_client.end_source();
+        self.end(Cause::Panic);
+        self.poll_relay(cx)
+    }
+
+    fn note_progress(&self) {
+        let moved = |inspector: &Inspector| Moved {
+            messages: inspector.messages(),
+            bytes: inspector.payload_bytes(),
+        };
+        self.entry.progress.set(Progress {
+            to_server: moved(self.to_server.inspector()),
+            to_client: moved(self.to_client.inspector()),
+        });
+    }
+
+    /// A farewell that found no frame border in time was not sent.
+    fn codes(&self, ending: &Ending) -> Codes {
+        let mut codes = ending.codes;
+        for (side, direction) in [(Side::Client, &self.to_client), (Side::Server, &self.to_server)] {
+            if direction.was_cut() {
+                codes.sent(side, CloseSeen::None);
+            }
+        }
+        codes
+    }
+
+    fn record(&self) -> Record {
+        let ending = self.ending.as_ref();
+        Record {
+            id: self.entry.id,
+            route: self.entry.route.clone(),
+            account: self.entry.account.clone(),
+            duration: self.entry.opened.elapsed(),
+            progress: self.entry.progress.get(),
+            codes: ending.map(|ending| self.codes(ending)).unwrap_or_default(),
+            cause: ending.and_then(|ending| ending.cause).unwrap_or(Cause::Shutdown),
+        }
+    }
+}
+
+impl Future for Tunnel {
+    type Output = Record;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Record> {
+        let tunnel = &mut *self;
+        if tunnel.entry.waker.borrow().is_none() {
+            *tunnel.entry.waker.borrow_mut() = Some(cx.waker().clone());
+        }
+        let poll = catch_unwind(AssertUnwindSafe(|| tunnel.poll_relay(cx))).unwrap_or_else(|_| {
+            tracing::error!(id = %tunnel.entry.id, "fault in the gateway: this tunnel ends");
+            catch_unwind(AssertUnwindSafe(|| tunnel.poll_after_panic(cx))).unwrap_or(Poll::Ready(()))
+        });
+        tunnel.note_progress();
+        poll.map(|()| tunnel.record())
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        self.entry.leave();
+    }
+}
+
+impl Side {
+    /// The opposite end.
+    pub fn other(self) -> Side {
+        match self {
+            Side::Client => Side::Server,
+            Side::Server => Side::Client,
+        }
+    }
+
+    /// `client` or `server`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Side::Client => "client",
+            Side::Server => "server",
+        }
+    }
+}
+
+impl TunnelId {
+    /// A new one.
+    pub fn random() -> Self {
+        let mut bytes = [0; 16];
+        if getrandom::fill(&mut bytes).is_err() {
+            fastrand::fill(&mut bytes);
+        }
+        TunnelId(u128::from_ne_bytes(bytes))
+    }
+}
+
+impl fmt::Display for TunnelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for TunnelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

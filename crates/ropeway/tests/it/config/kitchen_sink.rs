@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ropeway::{cli::schema, spec::Source, supervisor::load::load};
 use serde_json::Value;
 
-use super::{KINDS, expected::assert_expected, lines, load_text};
+use super::{expected::assert_expected, lines, load_text};
 
 const TEXT: &str = include_str!("kitchen_sink.yaml");
 
@@ -18,7 +18,7 @@ fn every_field_is_read_and_nothing_is_ignored_in_silence() {
 
 #[test]
 fn the_file_has_every_field() {
-    let schema: Value = serde_json::from_str(&schema::document(KINDS)).unwrap();
+    let schema: Value = serde_json::from_str(&schema::document()).unwrap();
     let missing: Vec<String> = schema["$defs"]
         .as_object()
         .unwrap()
@@ -49,7 +49,7 @@ fn keys_in_any_letter_case_mean_the_same() {
 #[test]
 fn the_same_text_elsewhere_is_the_same_and_any_change_is_not() {
     let loaded = load_text(TEXT);
-    let moved = load(&[Source::new("other.yaml", format!("# moved\n\n{TEXT}"))], KINDS);
+    let moved = load(&[Source::new("other.yaml", format!("# moved\n\n{TEXT}"))]);
     assert_eq!(loaded.objects, moved.objects);
     for (old, new) in
         [("connectTimeout: 1s", "connectTimeout: 2s"), ("port: 8443", "port: 8444"), ("END", "sockets2")]

@@ -4,17 +4,18 @@ use std::{fs, path::PathBuf};
 
 use ropeway::{
     cli::check,
-    spec::{Severity, Source, types::MessageLimit, websocket_proxy},
+    filters::websocket_proxy,
+    spec::{Severity, Source, types::MessageLimit},
     supervisor::load::{load, sources_from},
 };
 
-use super::{KINDS, example, lines, load_text};
+use super::{example, lines, load_text};
 
 const SERVER: &str = "kind: HTTPServer\nname: s\nport: 80\n---\n";
 
 #[test]
 fn the_websocket_example_loads() {
-    let loaded = load(&[Source::new("websocket.yaml", example("websocket.yaml"))], KINDS);
+    let loaded = load(&[Source::new("websocket.yaml", example("websocket.yaml"))]);
     assert_eq!(
         lines(&loaded),
         [
@@ -22,9 +23,9 @@ fn the_websocket_example_loads() {
             "websocket.yaml:34:24: note: `clientMaxBodySize` makes no difference to WebSocket: any value will do, -1 is not needed",
         ]
     );
-    let (name, spec) = &loaded.objects.pipelines[0].spec.filters[0];
-    assert_eq!(name.as_str(), "wsproxy");
-    let spec = spec.downcast::<websocket_proxy::Spec>().unwrap();
+    let filter = &loaded.objects.pipelines[0].spec.filters[0];
+    assert_eq!(filter.name.as_str(), "wsproxy");
+    let spec = filter.spec.downcast::<websocket_proxy::Spec>().unwrap();
     assert_eq!(spec.default_origin.as_deref(), Some("http://127.0.0.1/hello"));
     let pool = spec.main_pool().unwrap();
     let urls: Vec<String> = pool.servers.iter().map(|server| server.url.to_string()).collect();
@@ -39,7 +40,7 @@ fn the_websocket_example_loads() {
 
 #[test]
 fn the_health_check_example_loads() {
-    let loaded = load(&[Source::new("health-check.yaml", example("health-check.yaml"))], KINDS);
+    let loaded = load(&[Source::new("health-check.yaml", example("health-check.yaml"))]);
     assert_eq!(
         lines(&loaded),
         [
@@ -122,8 +123,8 @@ fn anchors_and_merge_keys_work() {
     );
     assert_eq!(lines(&loaded), [""; 0]);
     let filters = &loaded.objects.pipelines[0].spec.filters;
-    assert_eq!(filters[1].0.as_str(), "b");
-    assert!(filters[0].1.same(&*filters[1].1));
+    assert_eq!(filters[1].name.as_str(), "b");
+    assert!(filters[0].spec.same(&*filters[1].spec));
 }
 
 #[test]
@@ -299,7 +300,7 @@ fn certificates_are_checked() {
 fn references_and_listeners_are_checked_over_all_files() {
     let one = "kind: HTTPServer\nname: a\nport: 80\nrules: [{ paths: [{ backend: b }] }]\n";
     let two = "kind: HTTPServer\nname: b\nport: 80\naddress: 127.0.0.1\n";
-    let loaded = load(&[Source::new("1.yaml", one), Source::new("2.yaml", two)], KINDS);
+    let loaded = load(&[Source::new("1.yaml", one), Source::new("2.yaml", two)]);
     assert_eq!(
         lines(&loaded),
         [
@@ -333,5 +334,5 @@ fn directories_are_read_in_the_order_of_names() {
     assert!(error.ends_with("a.yaml`: larger than 4 MiB"), "{error}");
     let error = sources_from(&[directory.join("none.yaml")]).unwrap_err();
     assert!(error.starts_with("cannot read `"), "{error}");
-    assert_eq!(check::run(&[directory.join("none.yaml")], KINDS, false), 1);
+    assert_eq!(check::run(&[directory.join("none.yaml")], false), 1);
 }

@@ -8,21 +8,11 @@ mod loading;
 mod schema;
 mod types;
 
-use ropeway::{
-    spec::{KindReader, Source, mock, websocket_proxy},
-    supervisor::load::{Loaded, load},
-};
-
-const KINDS: &[KindReader] = &[
-    KindReader::of::<mock::Spec>("Mock", &["mocked"]),
-    KindReader::of::<websocket_proxy::Spec>(
-        "WebSocketProxy",
-        &["clientError", "internalError", "serverError"],
-    ),
-];
+use ropeway::spec::Source;
+use ropeway::supervisor::load::{Loaded, load};
 
 fn load_text(text: &str) -> Loaded {
-    load(&[Source::new("test.yaml", text)], KINDS)
+    load(&[Source::new("test.yaml", text)])
 }
 
 /// All findings, a line each.

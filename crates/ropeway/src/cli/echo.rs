@@ -1,0 +1,260 @@
+//! `ropeway echo`: a backend to try things with.
+//!
+//! It sends every message back frame by frame as it comes, so that a message of any size needs no memory, and
+//! keeps to RFC 6455 in all else.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use clap::Args;
+use http::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use ws::handshake::{accept_key, check_request};
+use ws::{
+    CloseCode, CloseFrame, Control, Header, Inspector, OpCode, Outcome, Role, Rules, apply_mask,
+    control_frame,
+};
+
+use super::run::failure;
+use crate::app::runtime;
+use crate::lifecycle::Lifecycle;
+use crate::net::listener::listen;
+use crate::net::reply::{Reply, ReplyBody};
+use crate::spec::types::GoDuration;
+use crate::upstream::headers::pairs;
+
+/// Send every WebSocket message back.
+#[derive(Args, Clone, Debug)]
+pub struct EchoOptions {
+    /// Where to listen
+    #[arg(long, required = true, num_args = 1.., value_name = "ADDR:PORT")]
+    pub listen: Vec<SocketAddr>,
+    /// Wait this long before answering each handshake, as 500ms or 3s
+    #[arg(long, default_value = "0", value_name = "DURATION")]
+    pub delay: GoDuration,
+    /// Refuse every handshake with this HTTP status
+    #[arg(long, value_name = "STATUS")]
+    pub refuse: Option<StatusCode>,
+    /// Close each WebSocket with this code after its first message
+    #[arg(long, value_name = "CODE", value_parser = close_code)]
+    pub close: Option<CloseCode>,
+}
+
+fn close_code(text: &str) -> Result<CloseCode, String> {
+    let code = text.parse().ok().and_then(CloseCode::new);
+    code.ok_or_else(|| "a close code is 1000 to 1003, 1007 to 1014, or 3000 to 4999".to_owned())
+}
+
+/// Runs until the process is ended.
+pub(super) fn run(options: &EchoOptions) -> ExitCode {
+    let listeners =
+        match options.listen.iter().map(|address| listen(*address)).collect::<io::Result<Vec<_>>>() {
+            Ok(listeners) => listeners,
+            Err(error) => return failure(&format!("listening: {error}")),
+        };
+    for address in listeners.iter().filter_map(|listener| listener.local_addr().ok()) {
+        println!("echo on ws://{address}");
+    }
+    match serve(listeners, options, &CancellationToken::new()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure(&error),
+    }
+}
+
+/// Serves the listeners on this thread until `stop` is cancelled.
+///
+/// # Errors
+/// There are no descriptors left.
+pub fn serve(listeners: Vec<TcpListener>, options: &EchoOptions, stop: &CancellationToken) -> io::Result<()> {
+    let lifecycle = Lifecycle::new(stop);
+    runtime()?.block_on(async {
+        for listener in listeners {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            let (options, connections) = (Rc::new(options.clone()), lifecycle.clone());
+            lifecycle.spawn(async move {
+                while let Ok((tcp, _)) = listener.accept().await {
+                    let options = options.clone();
+                    connections.spawn(async move {
+                        // Whatever ends a connection ends only that.
+                        let _ = serve_connection(tcp, &options).await;
+                    });
+                }
+            });
+        }
+        lifecycle.stopping().await;
+        Ok(())
+    })
+}
+
+async fn serve_connection(tcp: TcpStream, options: &EchoOptions) -> Result<(), hyper::Error> {
+    let _ = tcp.set_nodelay(true);
+    let agreed = Cell::new(false);
+    let service = service_fn(|request: Request<Incoming>| {
+        let agreed = &agreed;
+        Box::pin(async move {
+            sleep(options.delay.get()).await;
+            let reply = answer(&request, options);
+            agreed.set(reply.status() == StatusCode::SWITCHING_PROTOCOLS);
+            Ok::<_, Infallible>(reply)
+        })
+    });
+    let parts = http1::Builder::new().serve_connection(TokioIo::new(tcp), service).without_shutdown().await?;
+    if agreed.get() {
+        let mut tcp = parts.io.into_inner();
+        // Lost or not, it is over.
+        let _ = Session::new(options).run(&mut tcp, BytesMut::from(&parts.read_buf[..])).await;
+    }
+    Ok(())
+}
+
+fn answer(request: &Request<Incoming>, options: &EchoOptions) -> Reply {
+    let fields = pairs(request.headers());
+    let offer = match check_request(fields.iter().copied()) {
+        _ if options.refuse.is_some() => {
+            return plain(options.refuse.unwrap_or_default(), "refused\n".into());
+        }
+        Ok(offer) => offer,
+        Err(fault) => return plain(StatusCode::BAD_REQUEST, format!("{fault}\n")),
+    };
+    let mut reply = Response::new(ReplyBody::default());
+    *reply.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = reply.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    if let Ok(accept) = HeaderValue::from_bytes(&accept_key(offer.key)) {
+        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    if let Some(protocol) = offer.protocols.first().and_then(|name| HeaderValue::from_str(name).ok()) {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    reply
+}
+
+fn plain(status: StatusCode, text: String) -> Reply {
+    let mut reply = Response::new(ReplyBody::whole(text));
+    *reply.status_mut() = status;
+    reply
+}
+
+/// One WebSocket.
+struct Session {
+    inspector: Inspector,
+    /// Of the data frame under way.
+    mask: [u8; 4],
+    len: u64,
+    left: u64,
+    close: Option<CloseCode>,
+}
+
+impl Session {
+    fn new(options: &EchoOptions) -> Self {
+        let rules =
+            Rules { sender: Role::Client, deflate: false, max_message: u64::MAX, validate_utf8: true };
+        Session { inspector: Inspector::new(rules), mask: [0; 4], len: 0, left: 0, close: options.close }
+    }
+
+    /// Echoes until either side closes. `input` was read behind the handshake.
+    async fn run(mut self, tcp: &mut TcpStream, mut input: BytesMut) -> io::Result<()> {
+        let mut output = BytesMut::new();
+        loop {
+            let over = self.take(&mut input, &mut output);
+            tcp.write_all(&output).await?;
+            output.clear();
+            if over {
+                return finish(tcp).await;
+            }
+            input.reserve(CHUNK);
+            if tcp.read_buf(&mut input).await? == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Turns what is whole of `input` into `output`; whether that was the end.
+    fn take(&mut self, input: &mut BytesMut, output: &mut BytesMut) -> bool {
+        loop {
+            let step = self.inspector.advance(input);
+            let data = input.split_to(step.settled);
+            self.echo(data, output);
+            if let Some(code) = self.close.filter(|_| self.inspector.messages() > 0) {
+                output.extend_from_slice(CloseFrame::new(code, "as asked", None).as_bytes());
+                return true;
+            }
+            match step.outcome {
+                Outcome::More => return false,
+                Outcome::Control(control) => {
+                    let frame = input.split_to(control.wire_len);
+                    if answer_control(&control, &frame, output) {
+                        return true;
+                    }
+                }
+                Outcome::Violation(violation) => {
+                    let reason = violation.to_string();
+                    output
+                        .extend_from_slice(CloseFrame::new(violation.close_code(), &reason, None).as_bytes());
+                    return true;
+                }
+            }
+        }
+    }
+
+    /// Data frames, without their masks.
+    fn echo(&mut self, mut data: BytesMut, output: &mut BytesMut) {
+        while !data.is_empty() {
+            if self.left == 0 {
+                // The inspector lets only whole headers pass.
+                let Ok(Some((header, len))) = Header::decode(&data) else { return };
+                let _ = data.split_to(len);
+                (self.mask, self.len, self.left) = (header.mask.unwrap_or_default(), header.len, header.len);
+                let mut head = [0; Header::MAX];
+                let len = Header { mask: None, ..header }.encode(&mut head);
+                output.extend_from_slice(&head[..len]);
+                continue;
+            }
+            let len = self.left.min(data.len() as u64) as usize;
+            let mut payload = data.split_to(len);
+            apply_mask(&mut payload, self.mask, self.len - self.left);
+            output.extend_from_slice(&payload);
+            self.left -= len as u64;
+        }
+    }
+}
+
+/// Bytes read at once.
+const CHUNK: usize = 64 * 1024;
+
+/// Answers a ping, or a Close: whether it was that.
+fn answer_control(control: &Control, frame: &[u8], output: &mut BytesMut) -> bool {
+    let mut room = [0; 125];
+    let payload = control.payload(frame, &mut room);
+    let opcode = match control.opcode {
+        OpCode::Ping => OpCode::Pong,
+        OpCode::Close => OpCode::Close,
+        _ => return false,
+    };
+    output.extend_from_slice(control_frame(opcode, payload, None).as_bytes());
+    opcode == OpCode::Close
+}
+
+/// The server closes first, and waits for the client to follow (RFC 6455 7.1.1).
+async fn finish(tcp: &mut TcpStream) -> io::Result<()> {
+    tcp.shutdown().await?;
+    let mut waste = vec![0; 4096];
+    let drain = async { while tcp.read(&mut waste).await.is_ok_and(|read| read > 0) {} };
+    tokio::time::timeout(Duration::from_secs(5), drain).await?;
+    Ok(())
+}

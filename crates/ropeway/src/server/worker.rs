@@ -1,0 +1,184 @@
+//! Worker threads. Each runs a share of the connections, with a runtime, a registry and a scratch buffer of its
+//! own; a tunnel never changes its worker.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::accept::accept;
+use super::request::serve_connection;
+use super::serving::Front;
+use crate::lifecycle::Lifecycle;
+use crate::tunnel::farewell::Cause;
+use crate::tunnel::registry::{Ask, Registries, Registry};
+
+/// All workers, as those see them who have work to give or questions to ask.
+#[derive(Clone, Debug)]
+pub struct Workers(Arc<[Worker]>);
+
+#[derive(Debug)]
+struct Worker {
+    inbox: mpsc::UnboundedSender<Job>,
+    questions: mpsc::UnboundedSender<Ask>,
+    load: Load,
+}
+
+/// How many connections a worker has.
+type Load = Arc<AtomicUsize>;
+
+/// Work for a worker.
+pub enum Job {
+    /// Accept connections of this listener, and share them among all workers.
+    Listen(std::net::TcpListener, Arc<Front>, Workers),
+    /// Serve this connection.
+    Serve(Arrival),
+}
+
+/// An accepted connection on its way to its worker.
+pub struct Arrival {
+    pub(super) tcp: TcpStream,
+    pub(super) peer: SocketAddr,
+    pub(super) front: Arc<Front>,
+    pub(super) seat: Seat,
+}
+
+/// A connection's place: in its listener's limit, and in its worker's load. Given back when dropped.
+pub struct Seat {
+    _permit: OwnedSemaphorePermit,
+    load: Load,
+}
+
+/// What the tasks of a worker share.
+pub struct Local {
+    /// Its tunnels.
+    pub registry: Rc<Registry>,
+    /// Its tasks.
+    pub lifecycle: Lifecycle,
+}
+
+impl Workers {
+    /// Starts `count` threads. Once `stop` is cancelled they run until their tunnels have ended, for `patience` at
+    /// most.
+    ///
+    /// # Errors
+    /// A thread or its runtime cannot be made.
+    pub fn start(
+        count: usize,
+        stop: &CancellationToken,
+        patience: Duration,
+    ) -> io::Result<(Workers, Vec<JoinHandle<()>>)> {
+        let mut workers = Vec::new();
+        let mut threads = Vec::new();
+        let (ready, started) = std::sync::mpsc::channel();
+        for number in 0..count {
+            let (inbox, jobs) = mpsc::unbounded_channel();
+            let (questions, asked) = mpsc::unbounded_channel();
+            let (ready, stop) = (ready.clone(), stop.clone());
+            let work = move || {
+                // A local runtime belongs to the thread that builds it.
+                let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+                let (runtime, result) = match runtime {
+                    Ok(runtime) => (Some(runtime), Ok(())),
+                    Err(error) => (None, Err(error)),
+                };
+                let _ = ready.send(result);
+                if let Some(runtime) = runtime {
+                    runtime.block_on(run(jobs, asked, &stop, patience));
+                }
+            };
+            threads.push(thread::Builder::new().name(format!("worker-{number}")).spawn(work)?);
+            workers.push(Worker { inbox, questions, load: Load::default() });
+        }
+        started.iter().take(count).collect::<io::Result<()>>()?;
+        Ok((Workers(workers.into()), threads))
+    }
+
+    /// Has one of the workers accept the connections of `front`.
+    pub fn listen(&self, listener: std::net::TcpListener, front: Arc<Front>) {
+        let acceptor = fastrand::usize(..self.0.len());
+        self.0[acceptor].give(Job::Listen(listener, front, self.clone()));
+    }
+
+    /// Where to ask about tunnels.
+    pub fn registries(&self) -> Registries {
+        Registries::new(self.0.iter().map(|worker| worker.questions.clone()).collect())
+    }
+
+    /// Gives a connection to the worker with the fewest: a long-lived connection stays where it falls.
+    pub(super) fn give(
+        &self,
+        tcp: TcpStream,
+        peer: SocketAddr,
+        front: &Arc<Front>,
+        permit: OwnedSemaphorePermit,
+    ) {
+        let idlest = self.0.iter().min_by_key(|worker| worker.load.load(Ordering::Relaxed));
+        let Some(worker) = idlest else { return };
+        worker.load.fetch_add(1, Ordering::Relaxed);
+        let seat = Seat { _permit: permit, load: worker.load.clone() };
+        worker.give(Job::Serve(Arrival { tcp, peer, front: front.clone(), seat }));
+    }
+}
+
+impl Worker {
+    fn give(&self, job: Job) {
+        // A worker that has stopped takes nothing: the connection is closed.
+        let _ = self.inbox.send(job);
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.load.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A worker's life.
+async fn run(
+    mut jobs: mpsc::UnboundedReceiver<Job>,
+    asked: mpsc::UnboundedReceiver<Ask>,
+    stop: &CancellationToken,
+    patience: Duration,
+) {
+    let local = Rc::new(Local { registry: Rc::default(), lifecycle: Lifecycle::new(stop) });
+    // The one task that is not waited for: it answers as long as anybody may ask.
+    let answering = local.registry.clone().answer(asked);
+    let working = async {
+        while let Some(job) = take(&mut jobs, &local.lifecycle).await {
+            let task = local.clone();
+            match job {
+                Job::Listen(listener, front, workers) => {
+                    local
+                        .lifecycle
+                        .spawn(async move { accept(listener, &front, &workers, &task.lifecycle).await });
+                }
+                Job::Serve(arrival) => local.lifecycle.spawn(serve_connection(arrival, task)),
+            }
+        }
+        local.registry.end_all(Cause::Shutdown);
+        let left = local.lifecycle.ended(patience).await;
+        if left > 0 {
+            tracing::warn!(left, "connections were cut: they did not end in time");
+        }
+    };
+    tokio::select! {
+        () = working => {}
+        () = answering => {}
+    }
+}
+
+/// The next job; none once it is time to stop.
+async fn take(jobs: &mut mpsc::UnboundedReceiver<Job>, lifecycle: &Lifecycle) -> Option<Job> {
+    tokio::select! {
+        () = lifecycle.stopping() => None,
+        job = jobs.recv() => job,
+    }
+}

@@ -1,0 +1,113 @@
+//! Figures for Prometheus.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use http::StatusCode;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+/// All figures of a gateway.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    ended: Family<EndLabels, Counter>,
+    tunnels: Gauge,
+    messages: Family<DirectionLabels, Counter>,
+    bytes: Family<DirectionLabels, Counter>,
+}
+
+/// What is read off the workers when somebody asks.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Live {
+    /// Open tunnels.
+    pub tunnels: u64,
+    /// From clients to servers.
+    pub to_server: Traffic,
+    /// From servers to clients.
+    pub to_client: Traffic,
+}
+
+/// What tunnels have passed on so far, ended ones included.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Traffic {
+    /// Whole data messages.
+    pub messages: u64,
+    /// Payload bytes.
+    pub bytes: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct RequestLabels {
+    status: u16,
+    error: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct EndLabels {
+    ended_by: &'static str,
+    cause: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct DirectionLabels {
+    direction: &'static str,
+}
+
+impl Metrics {
+    /// All at zero.
+    pub fn new() -> Arc<Self> {
+        let mut registry = Registry::with_prefix("ropeway");
+        let requests = Family::default();
+        registry.register("requests", "Requests answered, handshakes included", requests.clone());
+        let ended = Family::default();
+        registry.register("tunnels_ended", "Tunnels that have ended", ended.clone());
+        let tunnels = Gauge::default();
+        registry.register("tunnels", "Open tunnels", tunnels.clone());
+        let messages = Family::default();
+        registry.register("messages", "Data messages passed on", messages.clone());
+        let bytes = Family::default();
+        let text = "Payload of data frames passed on, as it is on the wire";
+        registry.register_with_unit("payload", text, Unit::Bytes, bytes.clone());
+        Arc::new(Metrics { registry, requests, ended, tunnels, messages, bytes })
+    }
+
+    /// Counts an answer to a request; `error` is the label of the gateway's own fault.
+    pub fn answered(&self, status: StatusCode, error: Option<&str>) {
+        let labels = RequestLabels { status: status.as_u16(), error: error.unwrap_or_default().to_owned() };
+        self.requests.get_or_create(&labels).inc();
+    }
+
+    /// Counts the end of a tunnel.
+    pub fn ended(&self, ended_by: &'static str, cause: String) {
+        self.ended.get_or_create(&EndLabels { ended_by, cause }).inc();
+    }
+
+    /// All figures in the OpenMetrics text format.
+    pub fn text(&self, live: Live) -> String {
+        // Workers end tunnels one by one while they are asked one by one: a count never goes back.
+        let set = |family: &Family<DirectionLabels, Counter>, direction, value| {
+            family.get_or_create(&DirectionLabels { direction }).inner().fetch_max(value, Ordering::Relaxed);
+        };
+        self.tunnels.set(i64::try_from(live.tunnels).unwrap_or(i64::MAX));
+        for (direction, traffic) in [("to_server", live.to_server), ("to_client", live.to_client)] {
+            set(&self.messages, direction, traffic.messages);
+            set(&self.bytes, direction, traffic.bytes);
+        }
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}

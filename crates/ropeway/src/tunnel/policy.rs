@@ -1,0 +1,20 @@
+//! What may happen on a tunnel.
+
+use std::time::Duration;
+
+use ws::CloseCode;
+
+/// The rules a pool sets for its tunnels.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Policy {
+    /// Payload bytes on the wire that one message of a client may have; `u64::MAX` is no limit.
+    pub max_client_message: u64,
+    /// The same for messages of a server.
+    pub max_server_message: u64,
+    /// Text messages that are not UTF-8 end the tunnel (RFC 6455 8.1). Compressed ones are not looked into.
+    pub validate_utf8: bool,
+    /// Close code for a client whose server is lost without a Close frame.
+    pub vanished_code: CloseCode,
+    /// How long a tunnel may take to end once its end has begun.
+    pub close_timeout: Duration,
+}

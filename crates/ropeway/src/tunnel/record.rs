@@ -1,0 +1,115 @@
+//! What is known of a tunnel that has ended.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ws::CloseCode;
+
+use super::farewell::Cause;
+use super::registry::Progress;
+use super::{Account, Side, TunnelId};
+
+/// One ended tunnel: what the log line at close and the metrics say.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Names the tunnel.
+    pub id: TunnelId,
+    /// `server/rule/path`.
+    pub route: Arc<str>,
+    /// Pool and server.
+    pub account: Arc<Account>,
+    /// From the handshake to the end of the later connection.
+    pub duration: Duration,
+    /// What was passed on.
+    pub progress: Progress,
+    /// The Close frames on each side.
+    pub codes: Codes,
+    /// Why it ended.
+    pub cause: Cause,
+}
+
+/// The Close frames of a tunnel by side.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Codes {
+    /// What the client sent.
+    pub from_client: CloseSeen,
+    /// What the server sent.
+    pub from_server: CloseSeen,
+    /// What the gateway itself sent to the client.
+    pub to_client: CloseSeen,
+    /// What the gateway itself sent to the server.
+    pub to_server: CloseSeen,
+}
+
+/// A Close frame, or that there was none.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub enum CloseSeen {
+    /// No Close frame.
+    #[default]
+    None,
+    /// A Close frame without a code.
+    Empty,
+    /// A Close frame with this code.
+    Code(CloseCode),
+}
+
+impl Record {
+    /// Writes the log line at close.
+    pub fn log(&self) {
+        let Progress { to_server, to_client } = self.progress;
+        tracing::info!(
+            target: "ropeway::tunnel",
+            id = %self.id,
+            route = %self.route,
+            pool = self.account.pool,
+            server = self.account.server,
+            duration_ms = self.duration.as_millis() as u64,
+            client_messages = to_server.messages,
+            client_bytes = to_server.bytes,
+            server_messages = to_client.messages,
+            server_bytes = to_client.bytes,
+            client_close = %self.codes.from_client,
+            server_close = %self.codes.from_server,
+            sent_to_client = %self.codes.to_client,
+            sent_to_server = %self.codes.to_server,
+            ended_by = self.cause.ended_by(),
+            cause = %self.cause,
+            "tunnel closed"
+        );
+    }
+}
+
+impl Codes {
+    pub(super) fn received(&mut self, from: Side, code: Option<CloseCode>) {
+        *self.from(from) = code.map_or(CloseSeen::Empty, CloseSeen::Code);
+    }
+
+    pub(super) fn sent(&mut self, to: Side, close: CloseSeen) {
+        *self.to(to) = close;
+    }
+
+    fn from(&mut self, side: Side) -> &mut CloseSeen {
+        match side {
+            Side::Client => &mut self.from_client,
+            Side::Server => &mut self.from_server,
+        }
+    }
+
+    fn to(&mut self, side: Side) -> &mut CloseSeen {
+        match side {
+            Side::Client => &mut self.to_client,
+            Side::Server => &mut self.to_server,
+        }
+    }
+}
+
+impl fmt::Display for CloseSeen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CloseSeen::None => f.write_str("-"),
+            CloseSeen::Empty => f.write_str("empty"),
+            CloseSeen::Code(code) => write!(f, "{}", code.get()),
+        }
+    }
+}

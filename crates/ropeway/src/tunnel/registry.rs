@@ -1,0 +1,146 @@
+//! The tunnels of a worker, and what can be asked of them from outside.
+//!
+//! A tunnel's state that others look at stands here and not in its future: its counters, its waker, and the
+//! word that it is to end. All of it belongs to one thread; questions come to the worker as messages, so the
+//! message path takes no lock.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::farewell::Cause;
+use super::{Account, TunnelId};
+
+/// The live tunnels of one worker.
+#[derive(Default)]
+pub struct Registry {
+    live: RefCell<HashMap<TunnelId, Rc<Entry>>>,
+    /// What tunnels that have ended had moved.
+    ended: Cell<Progress>,
+}
+
+/// What a tunnel shows to the rest of its worker.
+pub(super) struct Entry {
+    registry: Rc<Registry>,
+    pub(super) id: TunnelId,
+    pub(super) opened: Instant,
+    /// `server/rule/path`.
+    pub(super) route: Arc<str>,
+    pub(super) account: Arc<Account>,
+    pub(super) progress: Cell<Progress>,
+    /// Set from outside, taken by the tunnel.
+    pub(super) order: Cell<Option<Cause>>,
+    pub(super) waker: RefCell<Option<Waker>>,
+}
+
+/// What was passed on so far.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// From clients to servers.
+    pub to_server: Moved,
+    /// From servers to clients.
+    pub to_client: Moved,
+}
+
+/// Whole data messages, and payload bytes of data frames.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Moved {
+    /// Messages whose last frame has passed.
+    pub messages: u64,
+    /// Payload as it is on the wire: compressed where the tunnel compresses.
+    pub bytes: u64,
+}
+
+/// The registries of all workers, as those see them who have questions.
+#[derive(Clone, Debug)]
+pub struct Registries(Arc<[mpsc::UnboundedSender<Ask>]>);
+
+/// What a worker can be asked about its tunnels.
+#[derive(Debug)]
+pub enum Ask {
+    /// Live tunnels, and what all tunnels so far have moved.
+    Totals(oneshot::Sender<(usize, Progress)>),
+}
+
+impl Registries {
+    /// One channel for each worker.
+    pub fn new(workers: Vec<mpsc::UnboundedSender<Ask>>) -> Self {
+        Registries(workers.into())
+    }
+
+    /// Asks every worker.
+    pub fn ask(&self, mut question: impl FnMut() -> Ask) {
+        for worker in self.0.iter() {
+            // A worker that has stopped has no tunnels to speak of.
+            let _ = worker.send(question());
+        }
+    }
+}
+
+impl Registry {
+    /// Answers questions until nobody can ask any more.
+    ///
+    /// Cancel safe: a question is answered in one go.
+    pub async fn answer(self: Rc<Self>, mut questions: mpsc::UnboundedReceiver<Ask>) {
+        while let Some(question) = questions.recv().await {
+            match question {
+                // Who asked and left does not want the answer.
+                Ask::Totals(reply) => drop(reply.send((self.live.borrow().len(), self.totals()))),
+            }
+        }
+    }
+
+    pub(super) fn enter(self: &Rc<Self>, id: TunnelId, route: Arc<str>, account: Arc<Account>) -> Rc<Entry> {
+        let entry = Rc::new(Entry {
+            registry: self.clone(),
+            id,
+            opened: Instant::now(),
+            route,
+            account,
+            progress: Cell::default(),
+            order: Cell::new(None),
+            waker: RefCell::default(),
+        });
+        self.live.borrow_mut().insert(id, entry.clone());
+        entry
+    }
+
+    fn totals(&self) -> Progress {
+        self.live.borrow().values().fold(self.ended.get(), |sum, entry| sum + entry.progress.get())
+    }
+
+    /// Has every tunnel end, each with its Close frames.
+    pub fn end_all(&self, cause: Cause) {
+        for entry in self.live.borrow().values() {
+            entry.order.set(Some(cause));
+            if let Some(waker) = &*entry.waker.borrow() {
+                waker.wake_by_ref();
+            }
+        }
+    }
+}
+
+impl Entry {
+    /// What the tunnel has moved still counts.
+    pub(super) fn leave(&self) {
+        self.registry.live.borrow_mut().remove(&self.id);
+        self.registry.ended.set(self.registry.ended.get() + self.progress.get());
+    }
+}
+
+impl std::ops::Add for Progress {
+    type Output = Progress;
+
+    fn add(self, other: Progress) -> Progress {
+        let add = |a: Moved, b: Moved| Moved { messages: a.messages + b.messages, bytes: a.bytes + b.bytes };
+        Progress {
+            to_server: add(self.to_server, other.to_server),
+            to_client: add(self.to_client, other.to_client),
+        }
+    }
+}

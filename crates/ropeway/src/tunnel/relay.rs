@@ -1,0 +1,375 @@
+//! The hot path: one direction of a tunnel.
+//!
+//! ```text
+//! Tunnel::poll -> Direction::poll_forward:   read -> judge -> write
+//! ```
+//!
+//! A direction reads only when the receiver has taken all that was read before, so at most one read is kept
+//! (64 KiB) whatever a peer declares. Bytes go from the worker's scratch buffer to the receiver as they came;
+//! only what the receiver did not take at once, or what cannot be judged yet, is kept in memory of its own.
+//! An idle direction keeps nothing.
+//!
+//! Nothing is lost when a poll is dropped: between two polls all state is in the struct.
+
+use std::cell::RefCell;
+use std::task::{Context, Poll, ready};
+
+use ws::{CloseCode, CloseFrame, Inspector, OpCode, Outcome, Violation};
+
+use crate::net::Stream;
+
+/// Bytes read at once: a tunnel begins with the first figure and doubles up to the second while its receiver
+/// takes everything at once. The second bounds what a direction ever keeps.
+const CHUNK: (u32, u32) = (16 * 1024, 64 * 1024);
+
+/// Reads per wake, so that one busy tunnel lets the others of its worker have their turn.
+const READS_PER_WAKE: usize = 8;
+
+thread_local! {
+    /// Every read of a worker goes here first. Room for a chunk behind whatever was kept for judgement: the
+    /// beginning of a frame, or what came with a handshake.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; 4 * CHUNK.1 as usize].into_boxed_slice());
+}
+
+/// Bytes from one peer, the source, to the other, the sink.
+pub(super) struct Direction {
+    inspector: Inspector,
+    source: Source,
+    sink: Sink,
+    /// The server of a WebSocket closes TCP first (RFC 6455 7.1.1), and to the client the server is us.
+    shut_after_close: bool,
+    /// The stream to the receiver ended, or is to end, without a Close frame.
+    cut: bool,
+    /// The tail of what is kept was never judged: it came with the handshake.
+    fresh: bool,
+    chunk: u32,
+    kept: Kept,
+}
+
+/// What may still come from the sender.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Source {
+    Open,
+    /// It sent its Close frame: nothing that follows counts (RFC 6455 5.5.1).
+    Closed,
+    /// It broke a rule: nothing that follows is believed.
+    Distrusted,
+    /// It will send no more, or is lost.
+    Ended,
+}
+
+/// What may still go to the receiver.
+enum Sink {
+    Open,
+    /// A Close frame of ours is to be written at the next frame border.
+    FarewellDue(Box<CloseFrame>),
+    /// No Close frame can be written any more: end the stream.
+    CutDue,
+    /// The last frame, a Close, is written or kept.
+    Closed,
+    /// The stream to the receiver is ended.
+    Shut,
+    /// The receiver is lost.
+    Lost,
+}
+
+/// What a direction met that concerns the whole tunnel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum News {
+    /// The sender's Close frame came, and was passed on if the receiver could take it.
+    Closed(Option<CloseCode>),
+    Violated(Violation),
+    /// The sender ended its stream.
+    Ended,
+    /// The connection to the sender is lost in both directions.
+    Lost,
+}
+
+impl Direction {
+    /// `early` was read by whoever took the handshake from the sender, behind the handshake.
+    pub(super) fn new(inspector: Inspector, early: &[u8], shut_after_close: bool) -> Self {
+        Direction {
+            inspector,
+            source: Source::Open,
+            sink: Sink::Open,
+            shut_after_close,
+            cut: false,
+            fresh: !early.is_empty(),
+            chunk: CHUNK.0,
+            kept: Kept::early(early),
+        }
+    }
+
+    /// Moves what can be moved. `Pending` when the source has no more for now or the sink takes no more; both
+    /// will wake the task.
+    pub(super) fn poll_forward(
+        &mut self,
+        from: &mut Stream,
+        to: &mut Stream,
+        cx: &mut Context<'_>,
+    ) -> Poll<News> {
+        for _ in 0..READS_PER_WAKE {
+            ready!(self.poll_pay(to, cx));
+            if self.source == Source::Ended {
+                return Poll::Pending;
+            }
+            if let Some(news) = ready!(self.poll_transfer(from, to, cx)) {
+                return Poll::Ready(news);
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Writes `farewell` at the next frame border, or ends the stream to the receiver where there is none.
+    /// Does nothing where the receiver has been told already.
+    pub(super) fn end(&mut self, farewell: Option<CloseFrame>) -> bool {
+        if !matches!(self.sink, Sink::Open) {
+            return false;
+        }
+        self.sink = farewell.map_or(Sink::CutDue, |frame| Sink::FarewellDue(Box::new(frame)));
+        true
+    }
+
+    /// Reads no more.
+    pub(super) fn end_source(&mut self) {
+        self.source = Source::Ended;
+    }
+
+    /// Takes note that the receiver is lost.
+    pub(super) fn lose_sink(&mut self) {
+        self.sink = Sink::Lost;
+        self.kept.forgive();
+    }
+
+    pub(super) fn lost_sink(&self) -> bool {
+        matches!(self.sink, Sink::Lost)
+    }
+
+    /// Whether a farewell was due and is not written.
+    pub(super) fn was_cut(&self) -> bool {
+        self.cut || matches!(self.sink, Sink::FarewellDue(_)) || !self.kept.owed().is_empty()
+    }
+
+    /// Whether nothing is left to do here.
+    pub(super) fn is_over(&self) -> bool {
+        let told = matches!(self.sink, Sink::Closed | Sink::Shut | Sink::Lost);
+        self.source == Source::Ended && told && self.kept.owed().is_empty()
+    }
+
+    pub(super) fn inspector(&self) -> &Inspector {
+        &self.inspector
+    }
+
+    /// Writes what the receiver is owed; `Ready` when it is owed nothing.
+    fn poll_pay(&mut self, to: &mut Stream, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            while !self.kept.owed().is_empty() {
+                match ready!(to.poll_write(cx, self.kept.owed())) {
+                    Ok(written) => self.kept.paid(written),
+                    Err(_) => self.lose_sink(),
+                }
+            }
+            if !ready!(self.poll_end_sink(to, cx)) {
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    /// Takes the next step towards the end of the stream to the receiver; `true` when it took one.
+    fn poll_end_sink(&mut self, to: &mut Stream, cx: &mut Context<'_>) -> Poll<bool> {
+        match &self.sink {
+            Sink::FarewellDue(frame) if self.inspector.at_frame_border() => {
+                self.kept.owe(frame.as_bytes());
+                self.sink = Sink::Closed;
+            }
+            // The rest of the frame will not come, and no frame can begin inside another (RFC 6455 5.4).
+            Sink::FarewellDue(_) if self.source != Source::Open => {
+                self.sink = Sink::CutDue;
+                self.cut = true;
+            }
+            Sink::CutDue => ready!(self.poll_shut(to, cx)),
+            Sink::Closed if self.shut_after_close => ready!(self.poll_shut(to, cx)),
+            _ => return Poll::Ready(false),
+        }
+        Poll::Ready(true)
+    }
+
+    fn poll_shut(&mut self, to: &mut Stream, cx: &mut Context<'_>) -> Poll<()> {
+        self.sink = if ready!(to.poll_shutdown(cx)).is_ok() { Sink::Shut } else { Sink::Lost };
+        Poll::Ready(())
+    }
+
+    /// One read, and what follows from it.
+    fn poll_transfer(
+        &mut self,
+        from: &mut Stream,
+        to: &mut Stream,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<News>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let held = self.kept.recall(scratch);
+            let filled = if std::mem::take(&mut self.fresh) {
+                held
+            } else {
+                let room = held..held + self.room();
+                match ready!(from.poll_read(cx, &mut scratch[room])) {
+                    Ok(0) => return Poll::Ready(Some(self.end_of_source(News::Ended))),
+                    Ok(read) => held + read,
+                    Err(_) => return Poll::Ready(Some(self.end_of_source(News::Lost))),
+                }
+            };
+            Poll::Ready(self.pass(&scratch[..filled], held, to, cx))
+        })
+    }
+
+    /// How much to read at once. Before a farewell only the rest of the frame under way is read, so that what
+    /// is passed on ends at its border.
+    fn room(&self) -> usize {
+        let chunk = u64::from(self.chunk);
+        match self.sink {
+            Sink::FarewellDue(_) => self.inspector.frame_remaining().clamp(1, chunk) as usize,
+            _ => chunk as usize,
+        }
+    }
+
+    fn end_of_source(&mut self, news: News) -> News {
+        self.source = Source::Ended;
+        self.kept.forget_tail();
+        news
+    }
+
+    /// Judges `bytes`, of which the first `held` had been kept, and writes what is settled.
+    fn pass(&mut self, bytes: &[u8], held: usize, to: &mut Stream, cx: &mut Context<'_>) -> Option<News> {
+        if self.source != Source::Open {
+            self.kept.forget_tail();
+            return None;
+        }
+        let writable = matches!(self.sink, Sink::Open | Sink::FarewellDue(_));
+        let (settled, news) = self.judge(bytes);
+        let written = if writable { self.write(&bytes[..settled], to, cx) } else { settled };
+        let end = if news.is_some() { settled } else { bytes.len() };
+        self.kept.keep(&bytes[written..end], settled - written);
+        self.adapt_chunk(bytes.len() - held, written == settled);
+        news
+    }
+
+    /// How many of `bytes` may be passed on, and what ends the direction behind them.
+    fn judge(&mut self, bytes: &[u8]) -> (usize, Option<News>) {
+        let mut settled = 0;
+        loop {
+            let step = self.inspector.advance(&bytes[settled..]);
+            settled += step.settled;
+            match step.outcome {
+                Outcome::More => return (settled, None),
+                Outcome::Control(control) => {
+                    settled += control.wire_len;
+                    if control.opcode == OpCode::Close {
+                        self.close();
+                        return (settled, Some(News::Closed(control.close_code)));
+                    }
+                }
+                Outcome::Violation(violation) => {
+                    self.source = Source::Distrusted;
+                    return (settled, Some(News::Violated(violation)));
+                }
+            }
+        }
+    }
+
+    /// The sender's Close is the last frame for the receiver too.
+    fn close(&mut self) {
+        self.source = Source::Closed;
+        if let Sink::Open = self.sink {
+            self.sink = Sink::Closed;
+        }
+    }
+
+    /// Writes what the receiver takes at once and says how much that was; a lost receiver takes all.
+    fn write(&mut self, settled: &[u8], to: &mut Stream, cx: &mut Context<'_>) -> usize {
+        let mut written = 0;
+        while written < settled.len() {
+            match to.poll_write(cx, &settled[written..]) {
+                Poll::Ready(Ok(n)) => written += n,
+                Poll::Ready(Err(_)) => {
+                    self.lose_sink();
+                    return settled.len();
+                }
+                Poll::Pending => break,
+            }
+        }
+        written
+    }
+
+    fn adapt_chunk(&mut self, read: usize, all_taken: bool) {
+        if !all_taken {
+            self.chunk = CHUNK.0;
+        } else if read >= self.chunk as usize {
+            self.chunk = (2 * self.chunk).min(CHUNK.1);
+        }
+    }
+}
+
+/// Bytes read and not passed on: first what the receiver is owed, then the tail, which cannot be judged before
+/// more has come. Empty, and without memory of its own, while nothing is in the way.
+struct Kept {
+    bytes: Box<[u8]>,
+    /// `bytes[paid..settled]` is owed; `bytes[settled..]` is the tail.
+    paid: u32,
+    settled: u32,
+}
+
+impl Kept {
+    fn early(bytes: &[u8]) -> Self {
+        Kept { bytes: bytes.into(), paid: 0, settled: 0 }
+    }
+
+    fn owed(&self) -> &[u8] {
+        &self.bytes[self.paid as usize..self.settled as usize]
+    }
+
+    fn tail(&self) -> &[u8] {
+        &self.bytes[self.settled as usize..]
+    }
+
+    fn paid(&mut self, written: usize) {
+        self.paid += written as u32;
+        if self.paid as usize == self.bytes.len() {
+            self.keep(&[], 0);
+        }
+    }
+
+    /// The receiver is lost: it is owed nothing.
+    fn forgive(&mut self) {
+        self.paid = self.settled;
+    }
+
+    /// Adds `frame` to what is owed, in front of the tail.
+    fn owe(&mut self, frame: &[u8]) {
+        let bytes = [self.owed(), frame, self.tail()].concat();
+        let settled = self.owed().len() + frame.len();
+        (self.bytes, self.paid, self.settled) = (bytes.into(), 0, settled as u32);
+    }
+
+    /// Copies the tail to the beginning of `scratch`. It stays kept until `keep` replaces it.
+    fn recall(&self, scratch: &mut [u8]) -> usize {
+        let tail = self.tail();
+        scratch[..tail.len()].copy_from_slice(tail);
+        tail.len()
+    }
+
+    /// Replaces all: `owed` of `bytes` are owed, the rest is the tail.
+    fn keep(&mut self, bytes: &[u8], owed: usize) {
+        if !(bytes.is_empty() && self.bytes.is_empty()) {
+            self.bytes = bytes.into();
+        }
+        (self.paid, self.settled) = (0, owed as u32);
+    }
+
+    fn forget_tail(&mut self) {
+        if !self.tail().is_empty() {
+            self.bytes = self.owed().into();
+            (self.paid, self.settled) = (0, self.bytes.len() as u32);
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The handshake with one server.
+//!
+//! The client hears 101 only after a server has said it, and whatever else a server answers is relayed.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_LENGTH, HOST, HeaderMap};
+use http::{Extensions, Request, Response, StatusCode, Uri, response};
+use http_body_util::Empty;
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1::{self, Connection};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use ws::extensions::DeflateParams;
+use ws::handshake::{Offer, ResponseFault, check_response};
+
+use super::connect::{ConnectError, connect};
+use super::headers::{pairs, remove_hop_by_hop};
+use super::pool::Server;
+use crate::fault::Fault;
+use crate::net::Stream;
+use crate::net::reply::{Reply, ReplyBody};
+use crate::tunnel::Leg;
+
+/// Longer heads of answers are faults of the server.
+const MAX_HEAD: usize = 32 * 1024;
+
+/// More of a refusal's body is cut off.
+const MAX_REFUSAL: usize = 64 * 1024;
+
+/// A client's handshake as servers get it, apart from `Host`.
+#[derive(Clone, Debug)]
+pub struct Invitation {
+    /// Path and query.
+    pub target: Uri,
+    /// End-to-end headers, and those of the handshake itself.
+    pub headers: HeaderMap,
+    /// Holds the letter case of the headers, for hyper to restore.
+    pub extensions: Extensions,
+}
+
+/// How long the steps may take.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Deadlines {
+    /// For the TCP connection, with the look-up of the server's name.
+    pub connect: Duration,
+    /// From then on until the answer is here.
+    pub handshake: Duration,
+}
+
+/// A server's answer.
+#[derive(Debug)]
+pub enum Answer {
+    /// A valid 101.
+    Agreed(Box<Agreed>),
+    /// Anything else, ready to be relayed.
+    Refused(Reply),
+}
+
+/// A server that is ready to speak WebSocket.
+#[derive(Debug)]
+pub struct Agreed {
+    /// The head of its 101, with end-to-end headers and those of the handshake.
+    pub head: response::Parts,
+    /// How messages are compressed, if it agreed to that.
+    pub deflate: Option<DeflateParams>,
+    /// The connection.
+    pub leg: Leg,
+}
+
+/// Invites `server`. `offer` is what the client asked for, by which the answer is judged.
+///
+/// # Errors
+/// No answer, or a 101 that does not fit the offer.
+///
+/// Cancel safe: dropped, the connection is closed.
+pub async fn invite(
+    server: &Server,
+    invitation: &Invitation,
+    offer: &Offer<'_>,
+    deadlines: Deadlines,
+) -> Result<Answer, Fault> {
+    let tcp =
+        connect(server.host(), server.port(), deadlines.connect).await.map_err(|error| match error {
+            ConnectError::Failed(_) => Fault::ConnectFailed,
+            ConnectError::TimedOut(_) => Fault::ConnectTimeout,
+        })?;
+    let deadline = Instant::now() + deadlines.handshake;
+    let asked = timeout_at(deadline, ask(tcp, request(server, invitation))).await;
+    let (response, mut connection) =
+        asked.map_err(|_| Fault::HandshakeTimeout)?.map_err(|_| Fault::NoAnswer)?;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let agreed = agree(response, connection, offer).map_err(Fault::AnswerInvalid)?;
+        return Ok(Answer::Agreed(Box::new(agreed)));
+    }
+    let body = read_refusal(response, &mut connection, deadline).await;
+    Ok(Answer::Refused(body))
+}
+
+type Asked = Connection<TokioIo<TcpStream>, Empty<Bytes>>;
+
+fn request(server: &Server, invitation: &Invitation) -> Request<Empty<Bytes>> {
+    let mut request = Request::new(Empty::new());
+    *request.uri_mut() = invitation.target.clone();
+    *request.headers_mut() = invitation.headers.clone();
+    *request.extensions_mut() = invitation.extensions.clone();
+    if let Some(host) = server.own_host() {
+        request.headers_mut().insert(HOST, host);
+    }
+    request
+}
+
+/// Sends `request` and waits for the head of the answer.
+async fn ask(
+    tcp: TcpStream,
+    request: Request<Empty<Bytes>>,
+) -> Result<(Response<Incoming>, Asked), hyper::Error> {
+    let mut client = http1::Builder::new();
+    client.preserve_header_case(true).max_buf_size(MAX_HEAD);
+    let (mut sender, mut connection) = client.handshake(TokioIo::new(tcp)).await?;
+    let mut answer = pin!(sender.send_request(request));
+    let mut driven = false;
+    let response = poll_fn(|cx| {
+        driven = driven || connection.poll_without_shutdown(cx).is_ready();
+        answer.as_mut().poll(cx)
+    })
+    .await?;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS && !driven {
+        poll_fn(|cx| connection.poll_without_shutdown(cx)).await?;
+    }
+    Ok((response, connection))
+}
+
+/// Takes the connection out of hyper after a 101.
+fn agree(
+    response: Response<Incoming>,
+    connection: Asked,
+    offer: &Offer<'_>,
+) -> Result<Agreed, ResponseFault> {
+    let (mut head, _) = response.into_parts();
+    let agreement = check_response(offer, pairs(&head.headers).iter().copied())?;
+    let deflate = agreement.deflate;
+    remove_hop_by_hop(&mut head.headers);
+    head.headers.remove(CONTENT_LENGTH);
+    let parts = connection.into_parts();
+    let leg = Leg { stream: Stream::Tcp(parts.io.into_inner()), early: parts.read_buf };
+    Ok(Agreed { head, deflate, leg })
+}
+
+/// Makes an answer other than 101 ready to be relayed, with as much of its body as is allowed and in time.
+async fn read_refusal(response: Response<Incoming>, connection: &mut Asked, deadline: Instant) -> Reply {
+    let (mut head, mut body) = response.into_parts();
+    remove_hop_by_hop(&mut head.headers);
+    let mut bytes = BytesMut::new();
+    // In time or not, what came is relayed.
+    let whole = timeout_at(deadline, read_up_to(&mut body, connection, &mut bytes)).await.unwrap_or(false);
+    let body = if whole { ReplyBody::whole(bytes) } else { ReplyBody::cut(bytes) };
+    if !whole {
+        head.headers.remove(CONTENT_LENGTH);
+    }
+    Response::from_parts(head, body)
+}
+
+/// Reads at most [`MAX_REFUSAL`] bytes of `body` into `bytes`; whether that was all of it.
+async fn read_up_to(body: &mut Incoming, connection: &mut Asked, bytes: &mut BytesMut) -> bool {
+    let mut driven = false;
+    loop {
+        let frame = poll_fn(|cx| {
+            let frame = Pin::new(&mut *body).poll_frame(cx);
+            driven = driven || connection.poll_without_shutdown(cx).is_ready();
+            if frame.is_ready() { frame } else { Pin::new(&mut *body).poll_frame(cx) }
+        });
+        match frame.await {
+            None => return true,
+            Some(Err(_)) => return false,
+            Some(Ok(frame)) => {
+                let Some(data) = frame.data_ref() else { continue };
+                let room = MAX_REFUSAL - bytes.len();
+                bytes.extend_from_slice(&data[..data.len().min(room)]);
+                if data.len() > room {
+                    return false;
+                }
+            }
+        }
+    }
+}
