@@ -1,0 +1,91 @@
+//! A gateway in this process.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ropeway::app::{Gateway, Options};
+use ropeway::spec::Source;
+use ropeway::supervisor::load::load;
+
+use crate::backend::Backend;
+use crate::peer::Peer;
+use crate::records;
+
+/// A gateway that is stopped when dropped.
+#[derive(Debug)]
+pub struct TestGateway {
+    gateway: Option<Gateway>,
+    /// Where its first server listens.
+    pub address: SocketAddr,
+    /// The name of its first server, unlike that of any other test: by it [`records`](crate::records()) are found.
+    pub name: String,
+}
+
+/// A port of 127.0.0.1 that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl TestGateway {
+    /// Starts a gateway from documents, in which `NAME` and `PORT` stand for the first server's name and port.
+    ///
+    /// # Panics
+    /// The documents have faults, or it cannot be started.
+    pub fn start(documents: &str) -> Self {
+        Self::start_with(documents, &Options { workers: 2, admin: None })
+    }
+
+    /// The same, with options of its own.
+    pub fn start_with(documents: &str, options: &Options) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        records::install();
+        let name = format!("test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let text = documents.replace("NAME", &name).replace("PORT", &free_port().to_string());
+        let sources = [Source::new("test.yaml", text)];
+        let loaded = load(&sources);
+        assert!(!loaded.diagnostics.has_errors(), "{}", loaded.diagnostics.render(false));
+        let gateway = Gateway::start(&loaded.objects, options).unwrap();
+        TestGateway { address: gateway.addresses()[0], gateway: Some(gateway), name }
+    }
+
+    /// Starts a gateway with one route `/ws` to a pool of `backends`; `pool` holds further lines of the pool, each
+    /// at its left margin.
+    pub fn to(backends: &[SocketAddr], pool: &str) -> Self {
+        let servers: String = backends.iter().map(|address| format!("    - url: ws://{address}\n")).collect();
+        let pool: String = pool.lines().map(|line| format!("    {line}\n")).collect();
+        Self::start(&format!(
+            "name: NAME\nkind: HTTPServer\nport: PORT\naddress: 127.0.0.1\nrules:\n- paths:\n  - pathPrefix: /ws\n\
+             \x20   backend: NAME-ws\n---\nname: NAME-ws\nkind: Pipeline\nfilters:\n- kind: WebSocketProxy\n\
+             \x20 name: proxy\n  pools:\n  - servers:\n{servers}{pool}"
+        ))
+    }
+
+    /// Where administration listens.
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.gateway.as_ref().and_then(Gateway::admin)
+    }
+
+    /// Opens a tunnel: the client's and the backend's end of it, both behind their handshakes.
+    pub fn tunnel(&self, backend: &Backend) -> (Peer, Peer) {
+        let mut client = Peer::shake(self.address, "/ws", "");
+        let (server, _) = backend.accept_websocket("");
+        let head = client.head();
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        (client, server)
+    }
+
+    /// Stops it properly.
+    pub fn stop(mut self) {
+        if let Some(gateway) = self.gateway.take() {
+            gateway.stop();
+        }
+    }
+}
+
+impl Drop for TestGateway {
+    fn drop(&mut self) {
+        if let Some(gateway) = self.gateway.take() {
+            gateway.stop();
+        }
+    }
+}
