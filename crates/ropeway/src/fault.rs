@@ -12,6 +12,8 @@ use ws::handshake::{RequestFault, ResponseFault};
 pub enum Fault {
     /// The path cannot be routed safely: bad escapes, `%2f`, `%00` or dot segments.
     PathInvalid,
+    /// Not exactly one valid `Host` (RFC 9112 3.2).
+    HostInvalid,
     /// No rule matches; these are some that exist.
     RouteNotFound {
         /// Paths that exist.
@@ -70,6 +72,7 @@ impl Fault {
     pub fn label(&self) -> &'static str {
         match self {
             Fault::PathInvalid => "path_invalid",
+            Fault::HostInvalid => "host_invalid",
             Fault::RouteNotFound { .. } => "route_not_found",
             Fault::RouteMismatch => "route_mismatch",
             Fault::MethodNotAllowed { .. } => "method_not_allowed",
@@ -93,7 +96,9 @@ impl Fault {
     /// The status of the answer.
     pub fn status(&self) -> StatusCode {
         match self {
-            Fault::PathInvalid | Fault::RouteMismatch | Fault::BodyDeclared => StatusCode::BAD_REQUEST,
+            Fault::PathInvalid | Fault::HostInvalid | Fault::RouteMismatch | Fault::BodyDeclared => {
+                StatusCode::BAD_REQUEST
+            }
             Fault::AddressRefused | Fault::OriginRefused => StatusCode::FORBIDDEN,
             Fault::RouteNotFound { .. } => StatusCode::NOT_FOUND,
             Fault::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
@@ -124,6 +129,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Fault::PathInvalid => "the path holds a bad escape, an escaped slash or NUL, or a dot segment",
+            Fault::HostInvalid => "the request does not name exactly one valid host: send Host once",
             Fault::RouteNotFound { known } if known.is_empty() => "no rule matches, and there are none",
             Fault::RouteNotFound { known } => {
                 return write!(f, "no rule matches; there are: {}", known.join(", "));

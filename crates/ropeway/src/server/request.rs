@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::task::{self, Poll, ready};
 use std::time::Duration;
 
-use http::header::{CONNECTION, HeaderValue, UPGRADE};
-use http::{Request, StatusCode};
+use http::header::{CONNECTION, HOST, HeaderValue, UPGRADE};
+use http::uri::Authority;
+use http::{Request, StatusCode, Version, request};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -118,7 +119,8 @@ async fn answer(
 }
 
 /// Finds the request's pipeline and leads it through.
-async fn route(head: http::request::Parts, peer: SocketAddr, front: &Front) -> Result<Context, Fault> {
+async fn route(mut head: request::Parts, peer: SocketAddr, front: &Front) -> Result<Context, Fault> {
+    settle_host(&mut head)?;
     let serving = front.serving.load_full();
     let client = serving.trusted.client(peer, &head.headers);
     let found = serving.router.find(&head, client.address)?;
@@ -136,6 +138,30 @@ async fn route(head: http::request::Parts, peer: SocketAddr, front: &Front) -> R
     }
     pipeline.run(&mut context).await;
     Ok(context)
+}
+
+/// Makes `Host` name the one host that is meant, for routing, the check of origins and the server alike: exactly
+/// one has to be there, and an absolute target overrules it (RFC 9112 3.2).
+fn settle_host(head: &mut request::Parts) -> Result<(), Fault> {
+    let mut hosts = head.headers.get_all(HOST).iter();
+    let sent = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => is_host(host.as_bytes()),
+        (None, _) => head.version < Version::HTTP_11,
+        (Some(_), Some(_)) => false,
+    };
+    let target = head.uri.authority().map(|authority| authority.as_str());
+    if !sent || !target.is_none_or(|target| is_host(target.as_bytes())) {
+        return Err(Fault::HostInvalid);
+    }
+    if let Some(host) = target.and_then(|target| HeaderValue::from_str(target).ok()) {
+        head.headers.insert(HOST, host);
+    }
+    Ok(())
+}
+
+/// Whether this is a host, maybe with a port, and nothing else.
+fn is_host(text: &[u8]) -> bool {
+    Authority::try_from(text).is_ok_and(|authority| !authority.as_str().contains('@'))
 }
 
 /// The answer that a pipeline came to.
