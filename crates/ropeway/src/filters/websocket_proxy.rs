@@ -20,7 +20,7 @@ use crate::spec::pool::{Compression, Pool as PoolSpec};
 use crate::spec::{Check, Diagnostic, FilterSpec, KindReader, Reader, Spanned};
 use crate::upstream::Agreed;
 use crate::upstream::handshake::Invitation;
-use crate::upstream::headers::{pairs, remove_hop_by_hop};
+use crate::upstream::headers::{end_to_end, pairs};
 use crate::upstream::pool::{Outcome, Pool, Server};
 
 /// `WebSocketProxy`.
@@ -168,11 +168,8 @@ impl WebSocketProxy {
     /// The client's handshake as servers get it.
     fn invitation(&self, context: &Context, offer: &Offer<'_>) -> Invitation {
         let request = &context.request;
-        let mut headers = request.headers.clone();
-        remove_hop_by_hop(&mut headers);
-        headers.remove(CONTENT_LENGTH);
+        let mut headers = end_to_end(&request.headers, &[CONTENT_LENGTH, SEC_WEBSOCKET_EXTENSIONS]);
         set_upgrade(&mut headers);
-        headers.remove(SEC_WEBSOCKET_EXTENSIONS);
         if let Ok(extensions) = HeaderValue::from_str(&offer.extensions)
             && !extensions.is_empty()
         {

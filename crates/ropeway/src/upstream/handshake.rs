@@ -19,7 +19,7 @@ use ws::extensions::DeflateParams;
 use ws::handshake::{Offer, ResponseFault, check_response};
 
 use super::connect::{ConnectError, connect};
-use super::headers::{pairs, remove_hop_by_hop};
+use super::headers::{end_to_end, pairs};
 use super::pool::Server;
 use crate::fault::Fault;
 use crate::net::Stream;
@@ -144,8 +144,7 @@ fn agree(
     let (mut head, _) = response.into_parts();
     let agreement = check_response(offer, pairs(&head.headers).iter().copied())?;
     let deflate = agreement.deflate;
-    remove_hop_by_hop(&mut head.headers);
-    head.headers.remove(CONTENT_LENGTH);
+    head.headers = end_to_end(&head.headers, &[CONTENT_LENGTH]);
     let parts = connection.into_parts();
     let leg = Leg { stream: Stream::Tcp(parts.io.into_inner()), early: parts.read_buf };
     Ok(Agreed { head, deflate, leg })
@@ -154,7 +153,7 @@ fn agree(
 /// Makes an answer other than 101 ready to be relayed, with as much of its body as is allowed and in time.
 async fn read_refusal(response: Response<Incoming>, connection: &mut Asked, deadline: Instant) -> Reply {
     let (mut head, mut body) = response.into_parts();
-    remove_hop_by_hop(&mut head.headers);
+    head.headers = end_to_end(&head.headers, &[]);
     let mut bytes = BytesMut::new();
     // In time or not, what came is relayed.
     let whole = timeout_at(deadline, read_up_to(&mut body, connection, &mut bytes)).await.unwrap_or(false);

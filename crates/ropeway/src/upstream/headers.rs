@@ -17,27 +17,28 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 ];
 
 /// Headers by which servers decide: no client may have them dropped by naming them in `Connection`.
-const END_TO_END: [&str; 6] = ["authorization", "cookie", "forwarded", "host", "origin", "set-cookie"];
-const END_TO_END_PREFIXES: [&str; 2] = ["sec-websocket-", "x-forwarded-"];
+const PROTECTED: [&str; 6] = ["authorization", "cookie", "forwarded", "host", "origin", "set-cookie"];
+const PROTECTED_PREFIXES: [&str; 2] = ["sec-websocket-", "x-forwarded-"];
 
-/// Removes what belongs to this connection only.
-pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+/// The headers that are not about this connection only, in their order; those in `but` are left out, too.
+pub fn end_to_end(headers: &HeaderMap, but: &[HeaderName]) -> HeaderMap {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
         .filter_map(|line| line.to_str().ok())
         .flat_map(|line| line.split(','))
         .filter_map(|name| name.trim().parse().ok())
-        .filter(|name| !is_end_to_end(name))
+        .filter(|name| !is_protected(name))
         .collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
-        headers.remove(name);
-    }
+    let stays = |name| ![&HOP_BY_HOP, but, &named].iter().any(|gone| gone.contains(name));
+    let kept = headers.iter().filter(|(name, _)| stays(name));
+    // Not by `HeaderMap::remove`: it puts the last header in the place of the one removed.
+    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-fn is_end_to_end(name: &HeaderName) -> bool {
+fn is_protected(name: &HeaderName) -> bool {
     let name = name.as_str();
-    END_TO_END.contains(&name) || END_TO_END_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    PROTECTED.contains(&name) || PROTECTED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// The headers as `ws` reads them.
@@ -56,12 +57,13 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append(CONNECTION, HeaderValue::from_static("keep-alive, X-Mine, Cookie"));
         headers.append(CONNECTION, HeaderValue::from_static("Upgrade, X-Forwarded-For"));
-        for name in ["upgrade", "keep-alive", "te", "x-mine", "cookie", "x-forwarded-for", "x-other"] {
+        for name in
+            ["upgrade", "keep-alive", "x-b", "te", "x-mine", "cookie", "x-forwarded-for", "gone", "x-a"]
+        {
             headers.append(name, HeaderValue::from_static("v"));
         }
-        remove_hop_by_hop(&mut headers);
-        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
-        left.sort_unstable();
-        assert_eq!(left, ["cookie", "x-forwarded-for", "x-other"]);
+        let kept = end_to_end(&headers, &[HeaderName::from_static("gone")]);
+        let kept: Vec<_> = kept.keys().map(HeaderName::as_str).collect();
+        assert_eq!(kept, ["x-b", "cookie", "x-forwarded-for", "x-a"]);
     }
 }
