@@ -50,8 +50,10 @@ pub enum Fault {
     ConnectTimeout,
     /// No answer of the server in time.
     HandshakeTimeout,
-    /// The server closed the connection, or sent what is not HTTP, instead of an answer.
+    /// The server closed the connection instead of an answer.
     NoAnswer,
+    /// The server's answer is not HTTP, or too long.
+    AnswerMalformed,
     /// The server's 101 does not agree to what was asked.
     AnswerInvalid(ResponseFault),
 }
@@ -89,7 +91,7 @@ impl Fault {
             Fault::ConnectTimeout => "connect_timeout",
             Fault::HandshakeTimeout => "handshake_timeout",
             Fault::NoAnswer => "no_answer",
-            Fault::AnswerInvalid(_) => "answer_invalid",
+            Fault::AnswerMalformed | Fault::AnswerInvalid(_) => "answer_invalid",
         }
     }
 
@@ -107,7 +109,9 @@ impl Fault {
                 RequestFault::NotAnUpgrade | RequestFault::VersionMissing | RequestFault::VersionUnsupported,
             ) => StatusCode::UPGRADE_REQUIRED,
             Fault::Handshake(_) => StatusCode::BAD_REQUEST,
-            Fault::ConnectFailed | Fault::NoAnswer | Fault::AnswerInvalid(_) => StatusCode::BAD_GATEWAY,
+            Fault::ConnectFailed | Fault::NoAnswer | Fault::AnswerMalformed | Fault::AnswerInvalid(_) => {
+                StatusCode::BAD_GATEWAY
+            }
             Fault::PipelineMissing | Fault::NoReply | Fault::Stopping | Fault::NoServer => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -149,6 +153,7 @@ impl fmt::Display for Fault {
             Fault::ConnectTimeout => "no server could be connected to in time",
             Fault::HandshakeTimeout => "the server did not answer in time",
             Fault::NoAnswer => "the server closed the connection without an answer",
+            Fault::AnswerMalformed => "the server's answer is invalid: not HTTP, or a head over 32 KiB",
             Fault::AnswerInvalid(fault) => return write!(f, "the server's answer is invalid: {fault}"),
         })
     }

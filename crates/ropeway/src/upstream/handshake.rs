@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, HOST, HeaderMap};
-use http::{Extensions, Request, Response, StatusCode, Uri, response};
+use http::{Extensions, Request, Response, StatusCode, Uri, Version, response};
 use http_body_util::Empty;
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, Connection};
@@ -23,7 +23,7 @@ use super::headers::{end_to_end, pairs};
 use super::pool::Server;
 use crate::fault::Fault;
 use crate::net::Stream;
-use crate::net::reply::{Reply, ReplyBody};
+use crate::net::reply::{ERROR_HEADER, Reply, ReplyBody};
 use crate::tunnel::Leg;
 
 /// Longer heads of answers are faults of the server.
@@ -92,13 +92,17 @@ pub async fn invite(
     let deadline = Instant::now() + deadlines.handshake;
     let asked = timeout_at(deadline, ask(tcp, request(server, invitation))).await;
     let (response, mut connection) =
-        asked.map_err(|_| Fault::HandshakeTimeout)?.map_err(|_| Fault::NoAnswer)?;
+        asked.map_err(|_| Fault::HandshakeTimeout)?.map_err(|error| no_answer(&error))?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let agreed = agree(response, connection, offer).map_err(Fault::AnswerInvalid)?;
         return Ok(Answer::Agreed(Box::new(agreed)));
     }
     let body = read_refusal(response, &mut connection, deadline).await;
     Ok(Answer::Refused(body))
+}
+
+fn no_answer(error: &hyper::Error) -> Fault {
+    if error.is_parse() { Fault::AnswerMalformed } else { Fault::NoAnswer }
 }
 
 type Asked = Connection<TokioIo<TcpStream>, Empty<Bytes>>;
@@ -144,7 +148,8 @@ fn agree(
     let (mut head, _) = response.into_parts();
     let agreement = check_response(offer, pairs(&head.headers).iter().copied())?;
     let deflate = agreement.deflate;
-    head.headers = end_to_end(&head.headers, &[CONTENT_LENGTH]);
+    head.headers = end_to_end(&head.headers, &[CONTENT_LENGTH, ERROR_HEADER]);
+    head.version = Version::HTTP_11;
     let parts = connection.into_parts();
     let leg = Leg { stream: Stream::Tcp(parts.io.into_inner()), early: parts.read_buf };
     Ok(Agreed { head, deflate, leg })
@@ -153,7 +158,9 @@ fn agree(
 /// Makes an answer other than 101 ready to be relayed, with as much of its body as is allowed and in time.
 async fn read_refusal(response: Response<Incoming>, connection: &mut Asked, deadline: Instant) -> Reply {
     let (mut head, mut body) = response.into_parts();
-    head.headers = end_to_end(&head.headers, &[]);
+    head.headers = end_to_end(&head.headers, &[ERROR_HEADER]);
+    // The client's connection is not the server's (RFC 9110 2.5).
+    head.version = Version::HTTP_11;
     let mut bytes = BytesMut::new();
     // In time or not, what came is relayed.
     let whole = timeout_at(deadline, read_up_to(&mut body, connection, &mut bytes)).await.unwrap_or(false);
