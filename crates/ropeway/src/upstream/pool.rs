@@ -92,8 +92,9 @@ impl Pool {
         self.budget.count();
         let mut refusal = None;
         let mut fault = Fault::NoServer;
+        // A connection that was refused cost the pool nothing; a timeout or a 503 speaks of strain.
+        let mut costs = false;
         for (tries, server) in self.in_turn().enumerate() {
-            let costs = tries > 0 && (refusal.is_some() || fault != Fault::ConnectFailed);
             if tries as u32 > self.max_retries || costs && !self.budget.take() {
                 break;
             }
@@ -105,10 +106,12 @@ impl Pool {
                 Ok(Answer::Refused(reply)) => {
                     tracing::debug!(server = server.account.server, status = %reply.status(), "refused");
                     refusal = Some(reply);
+                    costs = true;
                 }
                 Err(error) => {
                     tracing::debug!(server = server.account.server, %error, "no answer");
                     fault = error;
+                    costs = fault != Fault::ConnectFailed;
                     if !is_worth_another(&fault) {
                         break;
                     }
