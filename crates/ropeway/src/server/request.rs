@@ -74,6 +74,7 @@ async fn serve_requests(
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .preserve_header_case(true)
+        .title_case_headers(true)
         .max_buf_size(MAX_HEAD)
         .keep_alive(front.keep_alive)
         .header_read_timeout(front.head_timeout);

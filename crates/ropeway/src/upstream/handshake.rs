@@ -124,7 +124,7 @@ async fn ask(
     request: Request<Empty<Bytes>>,
 ) -> Result<(Response<Incoming>, Asked), hyper::Error> {
     let mut client = http1::Builder::new();
-    client.preserve_header_case(true).max_buf_size(MAX_HEAD);
+    client.preserve_header_case(true).title_case_headers(true).max_buf_size(MAX_HEAD);
     let (mut sender, mut connection) = client.handshake(TokioIo::new(tcp)).await?;
     let mut answer = pin!(sender.send_request(request));
     let mut driven = false;
