@@ -101,6 +101,17 @@ impl Peer {
         self.take(len)
     }
 
+    /// Whether a read would give bytes, or the end of the connection, at once.
+    pub fn is_readable(&mut self) -> bool {
+        if !self.input.is_empty() {
+            return true;
+        }
+        self.tcp.set_nonblocking(true).unwrap();
+        let waits = self.tcp.peek(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+        self.tcp.set_nonblocking(false).unwrap();
+        !waits
+    }
+
     /// Ends this end's stream; reading goes on.
     pub fn finish(&mut self) {
         self.tcp.shutdown(Shutdown::Write).unwrap();
