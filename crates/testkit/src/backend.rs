@@ -1,6 +1,9 @@
 //! A backend in the hands of a test.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
 
 use crate::peer::Peer;
 use crate::{PATIENCE, eventually};
@@ -43,9 +46,54 @@ impl Backend {
         (peer, head)
     }
 
+    /// Does `act` with each connection from now on, in a thread of its own.
+    pub fn serve(self, act: impl Fn(Peer) + Send + Sync + 'static) -> Serving {
+        self.listener.set_nonblocking(false).unwrap();
+        let (address, listener, act) = (self.address, self.listener, Arc::new(act));
+        let (stop, connections) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let (stopped, counted) = (stop.clone(), connections.clone());
+        let accepting = thread::spawn(move || {
+            for tcp in listener.incoming() {
+                if stopped.load(Ordering::Relaxed) {
+                    return;
+                }
+                counted.fetch_add(1, Ordering::Relaxed);
+                let (peer, act) = (Peer::new(tcp.unwrap()), act.clone());
+                thread::spawn(move || act(peer));
+            }
+        });
+        Serving { address, connections, stop, accepting: Some(accepting) }
+    }
+
     /// A 101 that fits `request`.
     pub fn answer(request: &str, headers: &str) -> String {
         answer(request, headers)
+    }
+}
+
+/// A backend that acts by itself until it is dropped.
+#[derive(Debug)]
+pub struct Serving {
+    /// Where it listens.
+    pub address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
+    accepting: Option<JoinHandle<()>>,
+}
+
+impl Serving {
+    /// How many connections there were so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // Wakes the accepting thread, so that it sees the flag.
+        let _ = TcpStream::connect(self.address);
+        let _ = self.accepting.take().map(JoinHandle::join);
     }
 }
 

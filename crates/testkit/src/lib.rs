@@ -10,15 +10,17 @@ mod frame;
 mod gateway;
 mod peer;
 mod records;
+mod unreachable;
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub use backend::Backend;
+pub use backend::{Backend, Serving};
 pub use frame::{Frame, close, frame, masked, op};
 pub use gateway::{TestGateway, free_port};
 pub use peer::{Peer, UPGRADE};
 pub use records::{Record, record, records};
+pub use unreachable::{BlackHole, Refusing};
 
 /// How long anything may take before a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
