@@ -2,4 +2,5 @@
 #![allow(clippy::unwrap_used, reason = "a fault of the test's own surroundings ends the test")]
 
 mod config;
+mod handshake;
 mod layers;
