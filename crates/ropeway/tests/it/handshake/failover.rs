@@ -224,9 +224,9 @@ fn a_client_that_leaves_ends_the_handshake() {
         let mut server = meet(&mut client, &backend, "a handshake");
         server.head();
         if reset {
-            client.reset()
+            client.reset();
         } else {
-            drop(client)
+            drop(client);
         }
         assert_eq!(server.rest(), b"", "the backend's connection ends");
         assert!(backend.try_accept().is_none(), "no other try is made for nobody");

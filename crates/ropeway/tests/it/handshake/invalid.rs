@@ -170,9 +170,9 @@ fn no_answer_is_a_502() {
             server.head();
             server.send(part.as_bytes());
             if reset {
-                server.reset()
+                server.reset();
             } else {
-                drop(server)
+                drop(server);
             }
             let answer = Answer::read(&mut client);
             assert_eq!((answer.status(), answer.error()), (502, Some("no_answer")), "{name}: {answer:?}");

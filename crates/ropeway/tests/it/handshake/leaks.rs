@@ -154,7 +154,7 @@ fn fail(gateway: SocketAddr, number: usize) {
         client.try_send(&masked(op::TEXT, b"behind"));
     }
     // In some rounds silence and endless bodies are waited for to their deadline, too.
-    if waits || round % 20 == 0 {
+    if waits || round.is_multiple_of(20) {
         let head = client.head();
         assert!(!head.starts_with("HTTP/1.1 101"), "{path} with {lines:?} is to fail: {head}");
         client.rest();
