@@ -1,0 +1,145 @@
+//! `ropeway-bench compare`: the gateway beside its peers, in one run.
+
+mod peers;
+mod proxy;
+mod table;
+
+use crate::fault::Fault;
+use crate::load::{Load, Target};
+use crate::machine;
+use crate::measure::{self, Outcome, Timing};
+use crate::shape::Shape;
+use clap::Args;
+use peers::Contender;
+use proxy::{Directory, Proxy};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+/// Arguments of `ropeway-bench compare`.
+#[derive(Args)]
+pub(crate) struct CompareArgs {
+    /// The gateway's binary
+    #[arg(long, value_name = "PATH", default_value = "target/release/ropeway")]
+    ropeway: PathBuf,
+
+    /// A configuration for the gateway instead of bench/peers/ropeway.yaml, with its placeholders
+    #[arg(long, value_name = "FILE")]
+    ropeway_config: Option<PathBuf>,
+
+    /// Where bench/setup put the peers that come from PyPI
+    #[arg(long, value_name = "DIR", default_value = "bench/.venv")]
+    venv: PathBuf,
+
+    /// Only these, with commas between them: ropeway, nginx, haproxy, envoy, traefik, caddy, raw
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    only: Vec<String>,
+
+    /// Shapes of load, with commas between them
+    #[arg(long, value_name = "SHAPES", value_delimiter = ',', default_value = crate::shape::DEFAULT)]
+    shapes: Vec<Shape>,
+
+    /// How often each shape is measured with each proxy; a figure to publish takes at least 9
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+
+    /// The CPU of the clients and the backend
+    #[arg(long, value_name = "CPU", default_value_t = 0)]
+    load_cpu: usize,
+
+    /// The CPU of the proxy that is measured
+    #[arg(long, value_name = "CPU", default_value_t = 1)]
+    proxy_cpu: usize,
+
+    #[command(flatten)]
+    timing: Timing,
+}
+
+/// What one contender brought in one round.
+struct Record {
+    shape: Shape,
+    contender: &'static str,
+    outcome: Outcome,
+}
+
+/// Measures everything, then prints one table. Stops at the first contender that fails, loses or alters a message:
+/// figures beside a broken one would compare nothing.
+pub(crate) fn run(args: &CompareArgs) -> Result<(), Fault> {
+    let interrupted = machine::interrupt_flag()?;
+    machine::raise_descriptor_limit(measure::descriptors(&args.shapes))?;
+    if args.load_cpu == args.proxy_cpu {
+        return Err(Fault::new("the load and the proxy need a CPU each: choose another --proxy-cpu"));
+    }
+    let contenders = peers::find(args)?;
+    let directory = Directory::create()?;
+    let mut records = Vec::new();
+    for round in 1..=args.rounds {
+        for &shape in &args.shapes {
+            for contender in turns(&contenders, round) {
+                let outcome = one(args, contender, &shape, &directory, &interrupted)
+                    .map_err(|fault| fault.of(format!("no comparison: {}, {shape}", contender.name)))?;
+                eprintln!("round {round}/{}, {shape}, {}: {outcome}", args.rounds, contender.name);
+                records.push(Record { shape, contender: contender.name, outcome });
+            }
+        }
+    }
+    print!("{}", table::render(&contenders, &args.shapes, args.rounds, &records));
+    Ok(())
+}
+
+/// All contenders, each round beginning with another one, so that none always follows the same.
+fn turns(contenders: &[Contender], round: usize) -> impl Iterator<Item = &Contender> {
+    contenders.iter().cycle().skip(round - 1).take(contenders.len())
+}
+
+/// One shape with one freshly started proxy.
+fn one(
+    args: &CompareArgs,
+    contender: &Contender,
+    shape: &Shape,
+    directory: &Directory,
+    interrupted: &Arc<AtomicBool>,
+) -> Result<Outcome, Fault> {
+    let address = free_address()?;
+    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let target = Target { proxy: address, path: "/ws", backend: any_port, size: shape.size() };
+    let mut load = Load::new(&target, args.timing.spin, interrupted)?;
+
+    machine::pin(args.proxy_cpu)?; // what is started now inherits it
+    let proxy = Proxy::start(contender, address, load.backend()?, directory);
+    machine::pin(args.load_cpu)?;
+    let mut proxy = proxy?;
+
+    wait_until_ready(&mut load, &mut proxy)?;
+    measure::measure(shape, &mut load, &[proxy.pid()], &args.timing).map_err(|fault| proxy.explain(fault))
+}
+
+/// Tries until one tunnel works.
+fn wait_until_ready(load: &mut Load, proxy: &mut Proxy) -> Result<(), Fault> {
+    let deadline = Instant::now() + START;
+    loop {
+        let result = load.open(1);
+        load.clear();
+        match result {
+            Ok(()) => return Ok(()),
+            Err(Fault::Interrupted) => return Err(Fault::Interrupted),
+            Err(fault) if Instant::now() > deadline || proxy.has_ended() => {
+                return Err(proxy.explain(fault.of("it did not start")));
+            }
+            Err(_) => std::thread::sleep(RETRY),
+        }
+    }
+}
+
+/// An address that was free a moment ago.
+fn free_address() -> Result<SocketAddr, Fault> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .map_err(Fault::io("find a free port"))
+}
+
+/// How long a proxy may take to start.
+const START: Duration = Duration::from_secs(20);
+const RETRY: Duration = Duration::from_millis(20);

@@ -1,0 +1,110 @@
+//! The binary against its own relay, and against one that alters a byte.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic in its helpers too")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+
+const BENCH: &str = env!("CARGO_BIN_EXE_ropeway-bench");
+
+/// Killed when it is dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn every_kind_of_load_passes_a_relay() {
+    let backend = free_address();
+    let mut relay = Command::new(BENCH)
+        .args(["relay", "--listen", "127.0.0.1:0", "--to", &backend])
+        .stdout(Stdio::piped())
+        .spawn()
+        .map(Running)
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(relay.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let proxy = line.trim().strip_prefix("listening on ").unwrap();
+
+    let shapes = "10x64B,4x64Bx16,2x1MiB,latency=64B,handshakes=4,idle=20,idle=10..30";
+    let output = load(proxy, &backend, relay.0.id(), shapes);
+
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let measured: Vec<&str> = text.lines().map(|line| line.split_once(": ").unwrap().0).collect();
+    assert_eq!(measured.join(","), shapes, "{text}");
+}
+
+#[test]
+fn an_altered_byte_gives_no_figure() {
+    let backend = free_address();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = listener.local_addr().unwrap().to_string();
+    let to = backend.clone();
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            alter_once(client.unwrap(), TcpStream::connect(&to).unwrap());
+        }
+    });
+
+    let output = load(&proxy, &backend, std::process::id(), "1x64B");
+
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("came back altered"), "{errors}");
+}
+
+#[test]
+fn a_comparison_prints_a_table() {
+    if thread::available_parallelism().unwrap().get() < 2 {
+        println!("SKIPPED: a comparison needs two CPUs");
+        return;
+    }
+    let output = Command::new(BENCH)
+        .args(["compare", "--only", "raw", "--shapes", "4x64B", "--rounds", "2"])
+        .args(["--seconds", "0.1", "--warmup", "0.1"])
+        .output()
+        .unwrap();
+
+    assert!(output.status.success(), "{output:?}");
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.contains("| 4x64B, CPU µs per round trip |"), "{table}");
+    assert!(table.contains("2 rounds (a trial"), "{table}");
+}
+
+fn load(proxy: &str, backend: &str, pid: u32, shapes: &str) -> Output {
+    Command::new(BENCH)
+        .args(["load", "--proxy", proxy, "--backend", backend, "--pid", &pid.to_string(), "--shapes", shapes])
+        .args(["--seconds", "0.1", "--warmup", "0.1", "--settle", "0"])
+        .output()
+        .unwrap()
+}
+
+/// Relays both ways, and changes one byte of what the backend says far behind its 101.
+fn alter_once(mut client: TcpStream, mut server: TcpStream) {
+    let (mut from_client, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+    thread::spawn(move || std::io::copy(&mut from_client, &mut to_server));
+    let (mut buffer, mut before) = ([0; 4096], 0);
+    while let Ok(count @ 1..) = server.read(&mut buffer) {
+        if (before..before + count).contains(&ALTERED) {
+            buffer[ALTERED - before] ^= 1;
+        }
+        before += count;
+        if client.write_all(&buffer[..count]).is_err() {
+            return;
+        }
+    }
+}
+
+const ALTERED: usize = 5_000;
+
+/// An address that was free a moment ago.
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
