@@ -2,7 +2,7 @@
 
 use crate::fault::Fault;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -19,6 +19,16 @@ pub(crate) fn pin(cpu: usize) -> Result<(), Fault> {
     sched_setaffinity(None, &set).map_err(|error| {
         Fault::new(format!("cannot run on CPU {cpu} ({error}): choose CPUs that this process may use"))
     })
+}
+
+/// The CPU that the user chose, else the `nth` of those that this process may use. Call it before [`pin`].
+///
+/// # Errors
+/// When there are not so many.
+pub(crate) fn cpu(chosen: Option<usize>, nth: usize) -> Result<usize, Fault> {
+    let allowed = sched_getaffinity(None).map_err(|error| Fault::io("ask for the CPUs")(error.into()))?;
+    let nth_allowed = || (0..CpuSet::MAX_CPU).filter(|&cpu| allowed.is_set(cpu)).nth(nth);
+    chosen.or_else(nth_allowed).ok_or_else(|| Fault::new(format!("this takes {} CPUs", nth + 1)))
 }
 
 /// Takes as many descriptors as the system lets this process have; children inherit that.

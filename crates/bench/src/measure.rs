@@ -38,9 +38,9 @@ pub(crate) struct LoadArgs {
     #[arg(long, default_value_t = 1)]
     rounds: usize,
 
-    /// The CPU that this command runs on; the proxy should be on another one
-    #[arg(long, default_value_t = 0)]
-    cpu: usize,
+    /// The CPU that this command runs on; the proxy should be on another one [default: the first]
+    #[arg(long)]
+    cpu: Option<usize>,
 
     #[command(flatten)]
     timing: Timing,
@@ -93,7 +93,7 @@ pub(crate) struct Traffic {
 pub(crate) fn run(args: &LoadArgs) -> Result<(), Fault> {
     let interrupted = machine::interrupt_flag()?;
     machine::raise_descriptor_limit(descriptors(&args.shapes))?;
-    machine::pin(args.cpu)?;
+    machine::pin(machine::cpu(args.cpu, 0)?)?;
     for shape in &args.shapes {
         let target =
             Target { proxy: args.proxy, path: &args.path, backend: args.backend, size: shape.size() };

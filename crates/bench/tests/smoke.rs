@@ -75,7 +75,7 @@ fn a_comparison_prints_a_table() {
     assert!(output.status.success(), "{output:?}");
     let table = String::from_utf8(output.stdout).unwrap();
     assert!(table.contains("| 4x64B, CPU µs per round trip |"), "{table}");
-    assert!(table.contains("2 rounds (a trial"), "{table}");
+    assert!(table.contains("rounds: 2 (a trial"), "{table}");
 }
 
 fn load(proxy: &str, backend: &str, pid: u32, shapes: &str) -> Output {

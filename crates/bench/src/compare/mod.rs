@@ -45,16 +45,25 @@ pub(crate) struct CompareArgs {
     #[arg(long, default_value_t = 3)]
     rounds: usize,
 
-    /// The CPU of the clients and the backend
-    #[arg(long, value_name = "CPU", default_value_t = 0)]
-    load_cpu: usize,
+    /// The CPU of the clients and the backend [default: the first]
+    #[arg(long, value_name = "CPU")]
+    load_cpu: Option<usize>,
 
-    /// The CPU of the proxy that is measured
-    #[arg(long, value_name = "CPU", default_value_t = 1)]
-    proxy_cpu: usize,
+    /// The CPU of the proxy that is measured [default: the second]
+    #[arg(long, value_name = "CPU")]
+    proxy_cpu: Option<usize>,
 
     #[command(flatten)]
     timing: Timing,
+}
+
+/// What stays the same for every measurement of a comparison.
+struct Setting {
+    timing: Timing,
+    load_cpu: usize,
+    proxy_cpu: usize,
+    directory: Directory,
+    interrupted: Arc<AtomicBool>,
 }
 
 /// What one contender brought in one round.
@@ -67,18 +76,14 @@ struct Record {
 /// Measures everything, then prints one table. Stops at the first contender that fails, loses or alters a message:
 /// figures beside a broken one would compare nothing.
 pub(crate) fn run(args: &CompareArgs) -> Result<(), Fault> {
-    let interrupted = machine::interrupt_flag()?;
     machine::raise_descriptor_limit(measure::descriptors(&args.shapes))?;
-    if args.load_cpu == args.proxy_cpu {
-        return Err(Fault::new("the load and the proxy need a CPU each: choose another --proxy-cpu"));
-    }
+    let setting = setting(args)?;
     let contenders = peers::find(args)?;
-    let directory = Directory::create()?;
     let mut records = Vec::new();
     for round in 1..=args.rounds {
         for &shape in &args.shapes {
             for contender in turns(&contenders, round) {
-                let outcome = one(args, contender, &shape, &directory, &interrupted)
+                let outcome = one(&setting, contender, &shape)
                     .map_err(|fault| fault.of(format!("no comparison: {}, {shape}", contender.name)))?;
                 eprintln!("round {round}/{}, {shape}, {}: {outcome}", args.rounds, contender.name);
                 records.push(Record { shape, contender: contender.name, outcome });
@@ -89,31 +94,34 @@ pub(crate) fn run(args: &CompareArgs) -> Result<(), Fault> {
     Ok(())
 }
 
+fn setting(args: &CompareArgs) -> Result<Setting, Fault> {
+    let (load_cpu, proxy_cpu) = (machine::cpu(args.load_cpu, 0)?, machine::cpu(args.proxy_cpu, 1)?);
+    if load_cpu == proxy_cpu {
+        return Err(Fault::new("the load and the proxy need a CPU each: choose another --proxy-cpu"));
+    }
+    let (directory, interrupted) = (Directory::create()?, machine::interrupt_flag()?);
+    Ok(Setting { timing: args.timing, load_cpu, proxy_cpu, directory, interrupted })
+}
+
 /// All contenders, each round beginning with another one, so that none always follows the same.
 fn turns(contenders: &[Contender], round: usize) -> impl Iterator<Item = &Contender> {
     contenders.iter().cycle().skip(round - 1).take(contenders.len())
 }
 
 /// One shape with one freshly started proxy.
-fn one(
-    args: &CompareArgs,
-    contender: &Contender,
-    shape: &Shape,
-    directory: &Directory,
-    interrupted: &Arc<AtomicBool>,
-) -> Result<Outcome, Fault> {
+fn one(setting: &Setting, contender: &Contender, shape: &Shape) -> Result<Outcome, Fault> {
     let address = free_address()?;
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let target = Target { proxy: address, path: "/ws", backend: any_port, size: shape.size() };
-    let mut load = Load::new(&target, args.timing.spin, interrupted)?;
+    let mut load = Load::new(&target, setting.timing.spin, &setting.interrupted)?;
 
-    machine::pin(args.proxy_cpu)?; // what is started now inherits it
-    let proxy = Proxy::start(contender, address, load.backend()?, directory);
-    machine::pin(args.load_cpu)?;
+    machine::pin(setting.proxy_cpu)?; // what is started now inherits it
+    let proxy = Proxy::start(contender, address, load.backend()?, &setting.directory);
+    machine::pin(setting.load_cpu)?;
     let mut proxy = proxy?;
 
     wait_until_ready(&mut load, &mut proxy)?;
-    measure::measure(shape, &mut load, &[proxy.pid()], &args.timing).map_err(|fault| proxy.explain(fault))
+    measure::measure(shape, &mut load, &[proxy.pid()], &setting.timing).map_err(|fault| proxy.explain(fault))
 }
 
 /// Tries until one tunnel works.

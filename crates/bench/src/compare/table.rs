@@ -15,7 +15,7 @@ pub(super) fn render(
     records: &[Record],
 ) -> String {
     let names: Vec<&str> = contenders.iter().map(|contender| contender.name).collect();
-    let mut text = format!("{}; {rounds} rounds", machine::description());
+    let mut text = format!("{}; rounds: {rounds}", machine::description());
     text += if rounds < PUBLISHED { " (a trial: a published figure takes 9)" } else { "" };
     text += &disturbance(records);
     for contender in contenders {
