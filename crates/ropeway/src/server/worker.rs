@@ -1,6 +1,7 @@
 //! Worker threads. Each runs a share of the connections, with a runtime, a registry and a scratch buffer of its
 //! own; a tunnel never changes its worker.
 
+use std::future::pending;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
@@ -149,8 +150,11 @@ async fn run(
     patience: Duration,
 ) {
     let local = Rc::new(Local { registry: Rc::default(), lifecycle: Lifecycle::new(stop) });
-    // The one task that is not waited for: it answers as long as anybody may ask.
-    let answering = local.registry.clone().answer(asked);
+    // The one task that is not waited for. That nobody can ask any more is no reason to end: tunnels may live.
+    let answering = async {
+        local.registry.clone().answer(asked).await;
+        pending::<()>().await;
+    };
     let working = async {
         while let Some(job) = take(&mut jobs, &local.lifecycle).await {
             let task = local.clone();
