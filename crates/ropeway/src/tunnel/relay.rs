@@ -138,6 +138,7 @@ impl Direction {
 
     /// Takes note that the receiver is lost.
     pub(super) fn lose_sink(&mut self) {
+        self.cut = self.was_cut();
         self.sink = Sink::Lost;
         self.kept.forgive();
     }
