@@ -22,6 +22,8 @@ pub struct Registry {
     live: RefCell<HashMap<TunnelId, Rc<Entry>>>,
     /// What tunnels that have ended had moved.
     ended: Cell<Progress>,
+    /// All tunnels are to end, those that begin from now on included.
+    order: Cell<Option<Cause>>,
 }
 
 /// What a tunnel shows to the rest of its worker.
@@ -103,7 +105,7 @@ impl Registry {
             route,
             account,
             progress: Cell::default(),
-            order: Cell::new(None),
+            order: Cell::new(self.order.get()),
             waker: RefCell::default(),
         });
         self.live.borrow_mut().insert(id, entry.clone());
@@ -114,8 +116,9 @@ impl Registry {
         self.live.borrow().values().fold(self.ended.get(), |sum, entry| sum + entry.progress.get())
     }
 
-    /// Has every tunnel end, each with its Close frames.
+    /// Has every tunnel end, each with its Close frames, and every one that is still to begin.
     pub fn end_all(&self, cause: Cause) {
+        self.order.set(Some(cause));
         for entry in self.live.borrow().values() {
             entry.order.set(Some(cause));
             if let Some(waker) = &*entry.waker.borrow() {
