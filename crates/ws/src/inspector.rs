@@ -114,6 +114,12 @@ impl Inspector {
         self.payload_bytes
     }
 
+    /// Has both counts go on from these figures: for who judges further what is not forwarded any more.
+    pub const fn count_from(&mut self, messages: u64, payload_bytes: u64) {
+        self.messages = messages;
+        self.payload_bytes = payload_bytes;
+    }
+
     /// Takes what settles off the front of `rest` until more bytes are needed or a control frame comes.
     fn walk(&mut self, rest: &mut &[u8]) -> Result<Outcome, Violation> {
         if let Some(violation) = self.broken {

@@ -247,8 +247,15 @@ impl Direction {
             return None;
         }
         let writable = matches!(self.sink, Sink::Open | Sink::FarewellDue(_));
+        let passed = (self.inspector.messages(), self.inspector.payload_bytes());
         let (settled, news) = self.judge(bytes);
-        let written = if writable { self.write(&bytes[..settled], to, cx) } else { settled };
+        let written = if writable {
+            self.write(&bytes[..settled], to, cx)
+        } else {
+            // Judged for the sake of its Close only; what is counted is what is passed on.
+            self.inspector.count_from(passed.0, passed.1);
+            settled
+        };
         let end = if news.is_some() { settled } else { bytes.len() };
         self.kept.keep(&bytes[written..end], settled - written);
         self.adapt_chunk(bytes.len() - held, written == settled);
