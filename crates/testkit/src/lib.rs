@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 pub use backend::{Backend, Serving};
 pub use frame::{Frame, close, frame, masked, op};
 pub use gateway::{TestGateway, free_port};
-pub use peer::{Peer, UPGRADE};
+pub use peer::{End, Peer, UPGRADE};
 pub use records::{Record, record, records};
 pub use unreachable::{BlackHole, Refusing};
 

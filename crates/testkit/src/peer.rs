@@ -19,6 +19,15 @@ pub struct Peer {
     input: Vec<u8>,
 }
 
+/// How a connection ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// In order: the other end will send no more.
+    Fin,
+    /// By a reset.
+    Reset,
+}
+
 impl Peer {
     /// Connects.
     pub fn connect(address: SocketAddr) -> Self {
@@ -110,6 +119,22 @@ impl Peer {
         let waits = self.tcp.peek(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
         self.tcp.set_nonblocking(false).unwrap();
         !waits
+    }
+
+    /// Waits for the end of the connection and says how it ended.
+    ///
+    /// # Panics
+    /// More bytes come instead.
+    pub fn end(&mut self) -> End {
+        let input = &self.input;
+        assert!(input.is_empty(), "bytes and not the end: {:x?}", &input[..input.len().min(200)]);
+        let mut room = [0; 200];
+        match self.tcp.read(&mut room) {
+            Ok(0) => End::Fin,
+            Ok(read) => panic!("bytes and not the end: {:x?}", &room[..read]),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => End::Reset,
+            Err(error) => panic!("the connection did not end: {error}"),
+        }
     }
 
     /// Ends this end's stream; reading goes on.
