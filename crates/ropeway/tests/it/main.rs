@@ -4,3 +4,4 @@
 mod config;
 mod handshake;
 mod layers;
+mod tunnel;

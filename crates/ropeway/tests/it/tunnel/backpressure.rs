@@ -1,0 +1,139 @@
+//! A receiver that does not read stops the sender, and only the sender.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::thread;
+use std::time::Duration;
+
+use ropeway::tunnel::Side::{self, Client, Server};
+use socket2::SockRef;
+use testkit::{Backend, Peer, TestGateway, op, record};
+
+use super::scripted::summary;
+use super::{by_role, close, whole};
+
+const NO_LIMITS: &str = "clientMaxMsgSize: -1\nserverMaxMsgSize: -1";
+
+/// Far more than the kernel's buffers of four sockets hold.
+const FLOOD: usize = 96 << 20;
+
+#[test]
+fn a_receiver_that_does_not_read_stops_the_sender() {
+    let backend = Backend::listen();
+    let gateway = TestGateway::to(&[backend.address], NO_LIMITS);
+    for by in [Client, Server] {
+        let (mut client, mut server) = gateway.tunnel(&backend);
+        buffers(&client, 32 << 10);
+        buffers(&server, 32 << 10);
+        let (sender, receiver) = by_role(by, &mut client, &mut server);
+        let frame = whole(by, op::BINARY, &vec![9; 1 << 20]);
+        let accepted = send_until_stopped(&sender.tcp, &frame);
+        assert!(accepted < FLOOD / 2, "{by:?}: {accepted} bytes were taken although nobody read");
+        // The other direction runs on, past the one that stands.
+        let word = whole(by.other(), op::TEXT, b"meanwhile");
+        receiver.send(&word);
+        assert_eq!(sender.bytes(word.len()), word, "{by:?}");
+        // And all that was taken arrives.
+        buffers(receiver, 4 << 20);
+        let same = receiver.bytes(accepted).chunks(frame.len()).all(|chunk| frame.starts_with(chunk));
+        assert!(same, "{by:?}: what arrived is not what was sent");
+    }
+}
+
+/// Both sides send far more than the buffers hold before either has read it all.
+#[test]
+fn a_flood_both_ways_over_small_buffers_goes_through() {
+    let backend = Backend::listen();
+    let gateway = TestGateway::to(&[backend.address], NO_LIMITS);
+    let (client, server) = gateway.tunnel(&backend);
+    buffers(&client, 32 << 10);
+    buffers(&server, 32 << 10);
+    let flood: fn(Side) -> Vec<u8> = |by| whole(by, op::BINARY, &[3; 100]).repeat(80_000);
+    thread::scope(|scope| {
+        for (peer, by) in [(&client, Client), (&server, Server)] {
+            let (mut sender, mut receiver) = (peer.tcp.try_clone().unwrap(), peer.tcp.try_clone().unwrap());
+            scope.spawn(move || sender.write_all(&flood(by)).unwrap());
+            scope.spawn(move || {
+                let expected = flood(by.other());
+                let mut got = vec![0; expected.len()];
+                receiver.read_exact(&mut got).unwrap();
+                assert!(got == expected, "to {by:?}");
+            });
+        }
+    });
+}
+
+#[test]
+fn a_backlog_and_a_close_behind_it_reach_a_slow_receiver() {
+    let backend = Backend::listen();
+    let gateway = TestGateway::to(&[backend.address], &format!("{NO_LIMITS}\ncloseTimeout: 60s"));
+    for by in [Client, Server] {
+        let (mut client, mut server) = gateway.tunnel(&backend);
+        buffers(&client, 32 << 10);
+        buffers(&server, 32 << 10);
+        let (sender, receiver) = by_role(by, &mut client, &mut server);
+        let bytes = [whole(by, op::BINARY, &[8; 1000]).repeat(6_000), close(by, 1000, "done")].concat();
+        let mut tcp = sender.tcp.try_clone().unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                tcp.write_all(&bytes).unwrap();
+                tcp.shutdown(std::net::Shutdown::Write).unwrap();
+            });
+            assert!(receiver.bytes(bytes.len()) == bytes, "{by:?}");
+        });
+    }
+}
+
+/// No Close can be written to a peer that never reads: it is cut when time is up.
+#[test]
+fn a_peer_that_never_reads_is_cut() {
+    let ends: [(&str, fn(TestGateway, &mut Peer) -> Option<TestGateway>); 3] = [
+        ("client closed; got 1000 -; sent - -; 0/0 ", |gateway, client| {
+            client.send(&close(Client, 1000, ""));
+            Some(gateway)
+        }),
+        ("client violation:reserved_opcode; got - -; sent - 1001; 0/0 ", |gateway, client| {
+            client.send(&whole(Client, 3, b""));
+            Some(gateway)
+        }),
+        ("gateway drain:shutdown; got - -; sent - 1001; 0/0 ", |gateway, _| {
+            gateway.stop();
+            None
+        }),
+    ];
+    for (expected, end) in ends {
+        let backend = Backend::listen();
+        let gateway = TestGateway::to(&[backend.address], &format!("{NO_LIMITS}\ncloseTimeout: 200ms"));
+        let name = gateway.name.clone();
+        let (mut client, server) = gateway.tunnel(&backend);
+        buffers(&client, 32 << 10);
+        buffers(&server, 32 << 10);
+        send_until_stopped(&server.tcp, &whole(Server, op::BINARY, &vec![9; 1 << 20]));
+        let _gateway = end(gateway, &mut client);
+        let summary = summary(&record(&name));
+        assert!(summary.starts_with(expected), "{summary} is not {expected}");
+    }
+}
+
+/// Buffers of this size on this end; the gateway's own are what the kernel gives it.
+fn buffers(peer: &Peer, size: usize) {
+    let socket = SockRef::from(&peer.tcp);
+    socket.set_send_buffer_size(size).unwrap();
+    socket.set_recv_buffer_size(size).unwrap();
+}
+
+/// Sends `frame` again and again until the other end has taken nothing for a while; says how many bytes it took.
+fn send_until_stopped(mut tcp: &TcpStream, frame: &[u8]) -> usize {
+    let patience = tcp.write_timeout().unwrap();
+    tcp.set_write_timeout(Some(Duration::from_millis(400))).unwrap();
+    let mut accepted = 0;
+    while accepted < FLOOD {
+        match tcp.write(&frame[accepted % frame.len()..]) {
+            Ok(written) => accepted += written,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    tcp.set_write_timeout(patience).unwrap();
+    accepted
+}
