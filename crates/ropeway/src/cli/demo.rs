@@ -20,6 +20,10 @@ const DOCUMENTS: &str = include_str!("demo.yaml");
 
 /// Runs the gateway at `address` with two backends of its own.
 pub(super) fn run(address: SocketAddr) -> ExitCode {
+    let address = match with_port(address) {
+        Ok(address) => address,
+        Err(error) => return failure(&format!("listening on {address}: {error}")),
+    };
     let backends = match backends() {
         Ok(backends) => backends,
         Err(error) => return failure(&format!("starting the backends: {error}")),
@@ -39,6 +43,11 @@ pub(super) fn run(address: SocketAddr) -> ExitCode {
             println!("{}", what_to_try(*address));
         }
     })
+}
+
+/// Port 0 stands for any free one; documents do not know it.
+fn with_port(address: SocketAddr) -> io::Result<SocketAddr> {
+    if address.port() == 0 { listen(address)?.local_addr() } else { Ok(address) }
 }
 
 /// Two echo backends on ports that are free.
