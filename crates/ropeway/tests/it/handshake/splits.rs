@@ -4,7 +4,7 @@ use testkit::{Backend, Peer, TestGateway, UPGRADE, frame, masked, op};
 
 use super::meet;
 
-/// A small gateway-free zone: both ends of one tunnel, with the handshake still to be done.
+/// A client whose handshake is under way, and the backend that is to answer it.
 struct Ends<'a> {
     client: Peer,
     backend: &'a Backend,
