@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a fault of the test's own surroundings ends the test")]
 
 mod cli;
-mod real;
 mod config;
+mod docs;
 mod handshake;
 mod layers;
+mod real;
 mod tunnel;
