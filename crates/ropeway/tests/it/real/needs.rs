@@ -40,7 +40,8 @@ fn not_skipped(tool: &str, what: &str, found: impl FnOnce() -> bool) -> bool {
     let skip = env::var("ROPEWAY_SKIP").unwrap_or_default();
     if skip.split(',').any(|name| name == tool) {
         // Not `eprintln!`: what that writes is not shown for a test that passes.
-        writeln!(std::io::stderr(), "SKIPPED: {what}: there is no {tool}").unwrap();
+        let mut stderr = std::io::stderr();
+        writeln!(stderr, "SKIPPED: {what}: there is no {tool}").unwrap();
         return false;
     }
     assert!(found(), "{tool} is missing: run ./scripts/test");
