@@ -2,6 +2,8 @@
 
 use std::io::{self, IsTerminal};
 use std::process::{self, ExitCode};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -35,6 +37,10 @@ pub(super) fn start_and_wait(
 ) -> ExitCode {
     let open_files = limits::raise_open_files();
     limits::prepare_descriptors(open_files);
+    let asked_to_stop = match listen_to_signals() {
+        Ok(asked_to_stop) => asked_to_stop,
+        Err(error) => return failure(&error),
+    };
     let gateway = match Gateway::start(objects, options) {
         Ok(gateway) => gateway,
         Err(error) => return failure(&error),
@@ -48,21 +54,22 @@ pub(super) fn start_and_wait(
     // Two for each tunnel, and some for everything else.
     tracing::info!(room_for = open_files.saturating_sub(100) / 2, "ready for tunnels");
     started(&gateway);
-    if let Err(error) = asked_to_stop() {
-        return failure(&error);
-    }
+    // The thread that tells of signals never ends before the process.
+    let _ = asked_to_stop.recv();
     tracing::info!("stopping; a second signal stops at once");
     gateway.stop();
     ExitCode::SUCCESS
 }
 
-/// Waits for SIGINT or SIGTERM; from then on another one ends the process.
-fn asked_to_stop() -> io::Result<()> {
-    let (asked, told) = std::sync::mpsc::channel();
-    std::thread::Builder::new().name("signals".into()).spawn(move || {
+/// From now on SIGINT and SIGTERM are told to whoever receives; a second one ends the process.
+fn listen_to_signals() -> io::Result<Receiver<()>> {
+    let (ask, asked) = channel();
+    let (ready, listening) = channel();
+    thread::Builder::new().name("signals".into()).spawn(move || {
         let waiting = async {
             let mut interrupt = signal(SignalKind::interrupt())?;
             let mut terminate = signal(SignalKind::terminate())?;
+            let _ = ready.send(());
             for again in [false, true] {
                 tokio::select! {
                     _ = interrupt.recv() => {}
@@ -71,13 +78,14 @@ fn asked_to_stop() -> io::Result<()> {
                 if again {
                     process::exit(130);
                 }
-                let _ = asked.send(());
+                let _ = ask.send(());
             }
             Ok::<_, io::Error>(())
         };
         runtime().and_then(|runtime| runtime.block_on(waiting))
     })?;
-    told.recv().map_err(|_| io::Error::other("signals cannot be received"))
+    listening.recv().map_err(|_| io::Error::other("signals cannot be received"))?;
+    Ok(asked)
 }
 
 /// One line for each thing that the user should know.
