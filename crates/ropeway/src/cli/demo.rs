@@ -20,13 +20,13 @@ const DOCUMENTS: &str = include_str!("demo.yaml");
 
 /// Runs the gateway at `address` with two backends of its own.
 pub(super) fn run(address: SocketAddr) -> ExitCode {
-    let address = match with_port(address) {
-        Ok(address) => address,
-        Err(error) => return failure(&format!("listening on {address}: {error}")),
-    };
     let backends = match backends() {
         Ok(backends) => backends,
         Err(error) => return failure(&format!("starting the backends: {error}")),
+    };
+    let address = match with_port(address) {
+        Ok(address) => address,
+        Err(error) => return failure(&format!("listening on {address}: {error}")),
     };
     let text = DOCUMENTS
         .replace("port: 8080", &format!("port: {}", address.port()))
@@ -45,7 +45,7 @@ pub(super) fn run(address: SocketAddr) -> ExitCode {
     })
 }
 
-/// Port 0 stands for any free one; documents do not know it.
+/// Port 0 stands for any free one; documents do not know it. It is free again until the gateway takes it.
 fn with_port(address: SocketAddr) -> io::Result<SocketAddr> {
     if address.port() == 0 { listen(address)?.local_addr() } else { Ok(address) }
 }
