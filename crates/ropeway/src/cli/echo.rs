@@ -29,6 +29,7 @@ use ws::{
     control_frame,
 };
 
+use super::address;
 use super::run::failure;
 use crate::app::runtime;
 use crate::lifecycle::Lifecycle;
@@ -41,7 +42,7 @@ use crate::upstream::headers::pairs;
 #[derive(Args, Clone, Debug)]
 pub struct EchoOptions {
     /// Where to listen
-    #[arg(long, required = true, num_args = 1.., value_name = "ADDR:PORT")]
+    #[arg(long, required = true, num_args = 1.., value_name = "ADDR:PORT", value_parser = address)]
     pub listen: Vec<SocketAddr>,
     /// Wait this long before answering each handshake, as 500ms or 3s
     #[arg(long, default_value = "0", value_name = "DURATION")]

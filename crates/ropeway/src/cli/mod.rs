@@ -49,7 +49,7 @@ enum Command {
     /// Start a gateway with two echo backends and a page to try them, on 127.0.0.1:8080
     Demo {
         /// Where the gateway listens
-        #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR:PORT")]
+        #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR:PORT", value_parser = address)]
         listen: SocketAddr,
     },
     /// A backend to try things with: sends every WebSocket message back
@@ -69,7 +69,7 @@ struct Run {
     #[command(flatten)]
     files: Files,
     /// Answer /livez, /readyz and /metrics here [default: off]
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
     admin: Option<SocketAddr>,
     /// Threads that carry traffic [default: one per processor]
     #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
@@ -102,4 +102,9 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
     }
+}
+
+/// Where to listen: no names, as one may stand for several addresses.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write an IP address and a port, as 127.0.0.1:8080".to_owned())
 }
