@@ -45,7 +45,10 @@ fn the_printed_addresses_lead_to_the_page_and_to_the_echo() {
     let mut browser = Peer::connect(address);
     browser.send(format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes());
     let head = browser.head();
-    assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("content-type: text/html"), "{head}");
+    assert!(
+        head.starts_with("HTTP/1.1 200 ") && head.to_lowercase().contains("content-type: text/html"),
+        "{head}"
+    );
     let page = String::from_utf8(browser.rest()).unwrap();
     assert!(page.starts_with("<!doctype html>") && page.contains("new WebSocket"), "{page}");
 

@@ -33,7 +33,7 @@ fn json_logs_are_one_object_a_line() {
 #[test]
 fn secrets_stay_out_of_logs() {
     let backend = Backend::listen();
-    let secrets = "keyBase64: aHVudGVyMg==\nkeys: {a: hunter2-key}\nrules:";
+    let secrets = "certBase64: YQ==\nkeyBase64: aHVudGVyMg==\ncerts: {a: x}\nkeys: {a: hunter2-key}\nrules:";
     let pool = "healthCheck:\n  http:\n    username: u\n    password: hunter2-password\n    headers: {X-Token: hunter2-token}\n";
     let text = documents(free_port(), &[backend.address], pool).replace("rules:", secrets);
     let gateway = Gateway::start_with(&text, |command| command.env("RUST_LOG", "trace"));

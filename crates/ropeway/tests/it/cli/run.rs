@@ -89,6 +89,34 @@ fn what_cannot_be_run_starts_nothing() {
     assert!(TcpListener::bind(("127.0.0.1", port)).is_ok());
 }
 
+/// What is checked, and how it is told, stands in the tests of the configuration.
+#[test]
+fn check_says_by_its_exit_code_whether_a_configuration_can_be_run() {
+    let good = documents_on(8080);
+    let folder =
+        Folder::new("check", &[("good.yaml", &good), ("bad.yaml", &good.replace("rules:", "rulez:"))]);
+    let warned = good.clone() + "    healthCheck: {ws: {}}\n";
+    let rows = [
+        ("good", run(&["check", &folder.path("good.yaml")]), 0, "ok: 1 HTTPServer, 1 Pipeline\n"),
+        ("standard input", fed(&["check", "-"], &good), 0, "ok: 1 HTTPServer, 1 Pipeline\n"),
+        ("a warning", fed(&["check", "-"], &warned), 0, "1 warning\n"),
+        ("bad", run(&["check", &folder.path("bad.yaml")]), 1, "did you mean `rules`?"),
+        ("a folder", run(&["check", &folder.path("")]), 1, "did you mean `rules`?"),
+        ("missing", run(&["check", &folder.path("missing.yaml")]), 1, "No such file"),
+    ];
+    for (row, ended, code, expected) in rows {
+        assert_eq!((ended.code, &*ended.out), (Some(code), ""), "{row}: {}", ended.err);
+        assert!(ended.err.contains(expected), "{row}: {}", ended.err);
+    }
+}
+
+#[test]
+fn the_schema_is_json() {
+    let schema = run(&["schema"]);
+    assert_eq!((schema.code, &*schema.err), (Some(0), ""));
+    assert_eq!(json(&schema.out)["title"], "Ropeway configuration");
+}
+
 #[test]
 fn a_taken_port_is_named_and_nothing_goes_on_running() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,5 +1,6 @@
 //! Names that the pages promise are those of the code.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use ropeway::fault::{Blame, Fault};
@@ -29,7 +30,8 @@ fn errors_has_a_row_for_every_code() {
         assert!(page.contains(&row), "{row}");
     }
     let rows = page.lines().filter(|line| line.starts_with("| `")).count();
-    assert_eq!(rows, faults().len(), "a row too many");
+    let codes: BTreeSet<_> = faults().iter().map(Fault::label).collect();
+    assert_eq!(rows, codes.len(), "a row too many");
 }
 
 #[test]
@@ -96,6 +98,7 @@ fn faults() -> Vec<Fault> {
     ];
     let mut faults = vec![
         Fault::PathInvalid,
+        Fault::HostInvalid,
         Fault::RouteNotFound { known: Vec::new() },
         Fault::RouteMismatch,
         Fault::MethodNotAllowed { allow: String::new() },
@@ -111,6 +114,7 @@ fn faults() -> Vec<Fault> {
         Fault::ConnectTimeout,
         Fault::HandshakeTimeout,
         Fault::NoAnswer,
+        Fault::AnswerMalformed,
         Fault::AnswerInvalid(ResponseFault::AcceptMissing),
     ];
     faults.extend(handshake.map(Fault::Handshake));
@@ -122,11 +126,12 @@ fn faults() -> Vec<Fault> {
 fn stands_in_the_list(fault: &Fault) {
     use RequestFault as R;
     match fault {
-        Fault::PathInvalid | Fault::RouteNotFound { .. } | Fault::RouteMismatch => {}
+        Fault::PathInvalid | Fault::HostInvalid | Fault::RouteNotFound { .. } | Fault::RouteMismatch => {}
         Fault::MethodNotAllowed { .. } | Fault::AddressRefused | Fault::HttpVersion => {}
         Fault::BodyDeclared | Fault::OriginRefused | Fault::PipelineMissing | Fault::NoReply => {}
         Fault::Stopping | Fault::NoServer | Fault::ConnectFailed | Fault::ConnectTimeout => {}
-        Fault::HandshakeTimeout | Fault::NoAnswer | Fault::AnswerInvalid(_) => {}
+        Fault::HandshakeTimeout | Fault::NoAnswer => {}
+        Fault::AnswerMalformed | Fault::AnswerInvalid(_) => {}
         Fault::Handshake(R::ExtensionsInvalid | R::KeyEmpty | R::KeyMissing | R::KeyRepeated) => {}
         Fault::Handshake(R::NotAnUpgrade | R::ProtocolsInvalid) => {}
         Fault::Handshake(R::VersionMissing | R::VersionUnsupported) => {}

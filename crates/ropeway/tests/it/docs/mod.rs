@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ropeway::filters::readers;
 use ropeway::spec::Source;
 use ropeway::supervisor::load::load;
 
@@ -38,7 +37,7 @@ fn every_example_loads() {
 fn a_faulty_block_would_be_seen() {
     let blocks = yaml_blocks("text\n```yaml\nname: [\n```\n```sh\nls\n```\n  ```yaml\n  a: 1\n  ```\n");
     assert_eq!(blocks, [(2, "name: [\n".to_owned()), (8, "a: 1\n".to_owned())]);
-    assert!(load(&[Source::new("block", blocks[0].1.clone())], &readers()).diagnostics.has_errors());
+    assert!(load(&[Source::new("block", blocks[0].1.clone())]).diagnostics.has_errors());
 }
 
 /// To files that are there, and to headings that are in them.
@@ -66,7 +65,7 @@ fn links_between_pages_lead_somewhere() {
 }
 
 fn assert_loads(what: &str, text: &str) {
-    let loaded = load(&[Source::new(what, text.to_owned())], &readers());
+    let loaded = load(&[Source::new(what, text.to_owned())]);
     assert!(!loaded.diagnostics.has_errors(), "{}", loaded.diagnostics.render(false));
 }
 
