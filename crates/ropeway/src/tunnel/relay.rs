@@ -342,8 +342,8 @@ impl Kept {
 
     fn paid(&mut self, written: usize) {
         self.paid += written as u32;
-        if self.paid as usize == self.bytes.len() {
-            self.keep(&[], 0);
+        if self.paid == self.settled {
+            (self.bytes, self.paid, self.settled) = (self.tail().into(), 0, 0);
         }
     }
 
@@ -379,5 +379,20 @@ impl Kept {
             self.bytes = self.owed().into();
             (self.paid, self.settled) = (0, self.bytes.len() as u32);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_paid_takes_no_memory() {
+        let mut kept = Kept::early(&[]);
+        kept.keep(&[7; 60_000], 59_990);
+        kept.paid(59_000);
+        assert_eq!((kept.owed().len(), kept.tail().len()), (990, 10));
+        kept.paid(990);
+        assert_eq!((kept.owed().len(), kept.tail().len(), kept.bytes.len()), (0, 10, 10));
     }
 }
