@@ -87,7 +87,9 @@ fn a_backlog_and_a_close_behind_it_reach_a_slow_receiver() {
 /// No Close can be written to a peer that never reads: it is cut when time is up.
 #[test]
 fn a_peer_that_never_reads_is_cut() {
-    let ends: [(&str, fn(TestGateway, &mut Peer) -> Option<TestGateway>); 3] = [
+    /// Gives the gateway back if it still runs.
+    type End = fn(TestGateway, &mut Peer) -> Option<TestGateway>;
+    let ends: [(&str, End); 3] = [
         ("client closed; got 1000 -; sent - -; 0/0 ", |gateway, client| {
             client.send(&close(Client, 1000, ""));
             Some(gateway)

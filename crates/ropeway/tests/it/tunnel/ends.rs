@@ -1,4 +1,5 @@
 //! Every way to end a tunnel but by breaking a rule (see `violations`).
+#![expect(clippy::too_many_lines, reason = "tables: row after row, step after step")]
 
 use ropeway::tunnel::Side::{self, Client, Server};
 use testkit::op;

@@ -12,12 +12,7 @@ use super::{close, part, whole};
 #[test]
 fn tell_of_live_and_ended_tunnels() {
     let backend = Backend::listen();
-    let documents = format!(
-        "name: NAME\nkind: HTTPServer\nport: PORT\naddress: 127.0.0.1\nrules:\n- paths:\n  - pathPrefix: /ws\n\
-         \x20   backend: NAME-ws\n---\nname: NAME-ws\nkind: Pipeline\nfilters:\n- kind: WebSocketProxy\n\
-         \x20 name: proxy\n  pools:\n  - servers:\n    - url: ws://{}\n    closeTimeout: 50ms\n",
-        backend.address
-    );
+    let documents = documents(backend.address);
     let options = Options { workers: 2, admin: Some(([127, 0, 0, 1], 0).into()) };
     let gateway = TestGateway::start_with(&documents, &options);
     let admin = gateway.admin().unwrap();
@@ -77,6 +72,15 @@ fn tell_of_live_and_ended_tunnels() {
     }
     // What ended tunnels have moved is not forgotten, and what did not pass is not counted.
     moved.iter().for_each(|(name, value)| reach(name, *value));
+}
+
+fn documents(backend: SocketAddr) -> String {
+    format!(
+        "name: NAME\nkind: HTTPServer\nport: PORT\naddress: 127.0.0.1\nrules:\n- paths:\n  - pathPrefix: /ws\n\
+         \x20   backend: NAME-ws\n---\nname: NAME-ws\nkind: Pipeline\nfilters:\n- kind: WebSocketProxy\n\
+         \x20 name: proxy\n  pools:\n  - servers:\n    - url: ws://{}\n    closeTimeout: 50ms\n",
+        backend
+    )
 }
 
 /// Every sample by its name and labels.

@@ -153,6 +153,7 @@ fn expected(rule: Violation) -> (u16, String, String) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table: row after row, step after step")]
 fn inside_frames() {
     let utf8 = format!("{NEVER}\nvalidateUtf8: true");
     let text = |by| whole(by, op::TEXT, &[[b'a'; 300].as_slice(), b"\xff", &[b'b'; 100]].concat());
