@@ -36,7 +36,8 @@ pub(super) struct Direction {
     inspector: Inspector,
     source: Source,
     sink: Sink,
-    /// The server of a WebSocket closes TCP first (RFC 6455 7.1.1), and to the client the server is us.
+    /// The stream to the receiver ends behind the last Close: the server of a WebSocket closes TCP first (RFC 6455
+    /// 7.1.1), and to the client the server is us.
     shut_after_close: bool,
     /// The stream to the receiver ended, or is to end, without a Close frame.
     cut: bool,
@@ -310,9 +311,7 @@ impl Direction {
     }
 
     fn adapt_chunk(&mut self, read: usize, all_taken: bool) {
-        if !all_taken {
-            self.chunk = CHUNK.0;
-        } else if read >= self.chunk as usize {
+        if all_taken && read >= self.chunk as usize {
             self.chunk = (2 * self.chunk).min(CHUNK.1);
         }
     }
