@@ -57,8 +57,17 @@ pub struct Deadlines {
 pub enum Answer {
     /// A valid 101.
     Agreed(Box<Agreed>),
-    /// Anything else, ready to be relayed.
-    Refused(Reply),
+    /// Anything else.
+    Refused(Box<Refusal>),
+}
+
+/// A server's answer other than 101, of which only the head is read yet.
+#[derive(Debug)]
+pub struct Refusal {
+    response: Response<Incoming>,
+    connection: Asked,
+    /// By when the body has to be here.
+    deadline: Instant,
 }
 
 /// A server that is ready to speak WebSocket.
@@ -91,14 +100,39 @@ pub async fn invite(
         })?;
     let deadline = Instant::now() + deadlines.handshake;
     let asked = timeout_at(deadline, ask(tcp, request(server, invitation))).await;
-    let (response, mut connection) =
+    let (response, connection) =
         asked.map_err(|_| Fault::HandshakeTimeout)?.map_err(|error| no_answer(&error))?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let agreed = agree(response, connection, offer).map_err(Fault::AnswerInvalid)?;
         return Ok(Answer::Agreed(Box::new(agreed)));
     }
-    let body = read_refusal(response, &mut connection, deadline).await;
-    Ok(Answer::Refused(body))
+    Ok(Answer::Refused(Box::new(Refusal { response, connection, deadline })))
+}
+
+impl Refusal {
+    /// What the server says.
+    pub fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    /// The answer as the client gets it, with as much of its body as is allowed and in time.
+    ///
+    /// Cancel safe: dropped, the connection is closed.
+    pub async fn read(mut self) -> Reply {
+        let (mut head, mut body) = self.response.into_parts();
+        head.headers = end_to_end(&head.headers, &[ERROR_HEADER]);
+        // The client's connection is not the server's (RFC 9110 2.5).
+        head.version = Version::HTTP_11;
+        let mut bytes = BytesMut::new();
+        let reading = read_up_to(&mut body, &mut self.connection, &mut bytes);
+        // In time or not, what came is relayed.
+        let whole = timeout_at(self.deadline, reading).await.unwrap_or(false);
+        let body = if whole { ReplyBody::whole(bytes) } else { ReplyBody::cut(bytes) };
+        if !whole {
+            head.headers.remove(CONTENT_LENGTH);
+        }
+        Response::from_parts(head, body)
+    }
 }
 
 fn no_answer(error: &hyper::Error) -> Fault {
@@ -153,22 +187,6 @@ fn agree(
     let parts = connection.into_parts();
     let leg = Leg { stream: Stream::Tcp(parts.io.into_inner()), early: parts.read_buf };
     Ok(Agreed { head, deflate, leg })
-}
-
-/// Makes an answer other than 101 ready to be relayed, with as much of its body as is allowed and in time.
-async fn read_refusal(response: Response<Incoming>, connection: &mut Asked, deadline: Instant) -> Reply {
-    let (mut head, mut body) = response.into_parts();
-    head.headers = end_to_end(&head.headers, &[ERROR_HEADER]);
-    // The client's connection is not the server's (RFC 9110 2.5).
-    head.version = Version::HTTP_11;
-    let mut bytes = BytesMut::new();
-    // In time or not, what came is relayed.
-    let whole = timeout_at(deadline, read_up_to(&mut body, connection, &mut bytes)).await.unwrap_or(false);
-    let body = if whole { ReplyBody::whole(bytes) } else { ReplyBody::cut(bytes) };
-    if !whole {
-        head.headers.remove(CONTENT_LENGTH);
-    }
-    Response::from_parts(head, body)
 }
 
 /// Reads at most [`MAX_REFUSAL`] bytes of `body` into `bytes`; whether that was all of it.

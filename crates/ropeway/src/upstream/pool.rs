@@ -100,13 +100,14 @@ impl Pool {
             }
             match invite(server, invitation, offer, self.deadlines).await {
                 Ok(Answer::Agreed(agreed)) => return Ok(Outcome::Agreed(agreed, server)),
-                Ok(Answer::Refused(reply)) if !is_passing(reply.status()) => {
-                    return Ok(Outcome::Refused(reply));
-                }
-                Ok(Answer::Refused(reply)) => {
-                    tracing::debug!(server = server.account.server, status = %reply.status(), "refused");
-                    refusal = Some(reply);
+                Ok(Answer::Refused(answer)) => {
+                    tracing::debug!(server = server.account.server, status = %answer.status(), "refused");
+                    let is_final = !is_passing(answer.status());
+                    refusal = Some(answer);
                     costs = true;
+                    if is_final {
+                        break;
+                    }
                 }
                 Err(error) => {
                     tracing::debug!(server = server.account.server, %error, "no answer");
@@ -118,7 +119,10 @@ impl Pool {
                 }
             }
         }
-        refusal.map(Outcome::Refused).ok_or(fault)
+        match refusal {
+            Some(answer) => Ok(Outcome::Refused(answer.read().await)),
+            None => Err(fault),
+        }
     }
 
     /// All servers, beginning with the one whose turn it is.
