@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -40,6 +40,7 @@ const LINGER: Duration = Duration::from_secs(1);
 struct Opening {
     id: TunnelId,
     route: Arc<str>,
+    address: IpAddr,
     upgrade: Upgrade,
 }
 
@@ -69,7 +70,7 @@ async fn serve_requests(
 ) -> Option<(TcpStream, bytes::Bytes)> {
     let service = service_fn(|request: Request<Incoming>| {
         // Boxed: to be taken apart again, the connection must be movable.
-        Box::pin(async move { Ok::<_, Infallible>(answer(request, peer, front, opening).await) })
+        Box::pin(async move { Ok::<_, Infallible>(answer(request, peer, front, local, opening).await) })
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -101,11 +102,14 @@ async fn answer(
     request: Request<Incoming>,
     peer: SocketAddr,
     front: &Front,
+    local: &Local,
     opening: &Cell<Option<Opening>>,
 ) -> Reply {
     let wants_upgrade = request.headers().contains_key(UPGRADE);
     let (head, _) = request.into_parts();
-    let (mut reply, upgraded) = match route(head, peer, front).await {
+    let routed =
+        if local.lifecycle.is_stopping() { Err(Fault::Stopping) } else { route(head, peer, front).await };
+    let (mut reply, upgraded) = match routed {
         Ok(context) => conclude(context),
         Err(fault) => (refusal(&fault), None),
     };
@@ -167,21 +171,21 @@ fn is_host(text: &[u8]) -> bool {
 
 /// The answer that a pipeline came to.
 fn conclude(context: Context) -> (Reply, Option<Opening>) {
-    let Context { id, route, reply, upgrade, .. } = context;
+    let Context { id, route, client, reply, upgrade, .. } = context;
     let Some(reply) = reply else { return (refusal(&Fault::NoReply), None) };
     let upgrade = upgrade.filter(|_| reply.status() == StatusCode::SWITCHING_PROTOCOLS);
-    (reply, upgrade.map(|upgrade| Opening { id, route, upgrade }))
+    (reply, upgrade.map(|upgrade| Opening { id, route, address: client.address, upgrade }))
 }
 
 /// The connection's task ends here: the tunnel's own is smaller, and it lives for hours.
 fn start_tunnel(opening: Opening, client: Leg, front: Arc<Front>, seat: Seat, local: &Local) {
-    let Opening { id, route, upgrade } = opening;
+    let Opening { id, route, address, upgrade } = opening;
     let Upgrade { server, account, deflate } = upgrade;
     tracing::info!(
         target: "ropeway::tunnel",
-        %id, %route, pool = account.pool, server = account.server, "tunnel open"
+        %id, client = %address, %route, pool = account.pool, server = account.server, "tunnel open"
     );
-    let start = Start { id, route, account, deflate, client, server };
+    let start = Start { id, route, address, account, deflate, client, server };
     let tunnel = Tunnel::new(start, &local.registry);
     local.lifecycle.spawn(Running { tunnel, front, _seat: seat });
 }

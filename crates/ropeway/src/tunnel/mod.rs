@@ -10,6 +10,7 @@ mod record;
 mod relay;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -71,6 +72,8 @@ pub struct Start {
     pub id: TunnelId,
     /// `server/rule/path`.
     pub route: Arc<str>,
+    /// Who the client is.
+    pub address: IpAddr,
     /// Identity and rules.
     pub account: Arc<Account>,
     /// Whether permessage-deflate was negotiated.
@@ -121,7 +124,7 @@ impl Tunnel {
             to_client: Direction::new(from_server, &start.server.early, true),
             client: start.client.stream,
             server: start.server.stream,
-            entry: registry.enter(start.id, start.route, start.account),
+            entry: registry.enter(start.id, start.route, start.address, start.account),
             ending: None,
         }
     }
@@ -266,6 +269,7 @@ impl Tunnel {
         Record {
             id: self.entry.id,
             route: self.entry.route.clone(),
+            client: self.entry.client,
             account: self.entry.account.clone(),
             duration: self.entry.opened.elapsed(),
             progress: self.entry.progress.get(),

@@ -1,6 +1,7 @@
 //! What is known of a tunnel that has ended.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ pub struct Record {
     pub id: TunnelId,
     /// `server/rule/path`.
     pub route: Arc<str>,
+    /// Who the client was.
+    pub client: IpAddr,
     /// Pool and server.
     pub account: Arc<Account>,
     /// From the handshake to the end of the later connection.
@@ -61,6 +64,7 @@ impl Record {
         tracing::info!(
             target: "ropeway::tunnel",
             id = %self.id,
+            client = %self.client,
             route = %self.route,
             pool = self.account.pool,
             server = self.account.server,

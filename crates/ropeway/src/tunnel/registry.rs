@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -33,6 +34,7 @@ pub(super) struct Entry {
     pub(super) opened: Instant,
     /// `server/rule/path`.
     pub(super) route: Arc<str>,
+    pub(super) client: IpAddr,
     pub(super) account: Arc<Account>,
     pub(super) progress: Cell<Progress>,
     /// Set from outside, taken by the tunnel.
@@ -97,12 +99,19 @@ impl Registry {
         }
     }
 
-    pub(super) fn enter(self: &Rc<Self>, id: TunnelId, route: Arc<str>, account: Arc<Account>) -> Rc<Entry> {
+    pub(super) fn enter(
+        self: &Rc<Self>,
+        id: TunnelId,
+        route: Arc<str>,
+        client: IpAddr,
+        account: Arc<Account>,
+    ) -> Rc<Entry> {
         let entry = Rc::new(Entry {
             registry: self.clone(),
             id,
             opened: Instant::now(),
             route,
+            client,
             account,
             progress: Cell::default(),
             order: Cell::new(self.order.get()),

@@ -229,6 +229,7 @@ impl Machine {
             close_timeout: CLOSE_TIMEOUT,
         };
         let start = Start {
+            address: std::net::Ipv4Addr::LOCALHOST.into(),
             id: TunnelId::random(),
             route: "in memory".into(),
             account: Arc::new(Account { pool: String::new(), server: String::new(), policy }),
