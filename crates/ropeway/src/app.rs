@@ -16,13 +16,14 @@ use crate::admin::{self, Admin};
 use crate::lifecycle::Lifecycle;
 use crate::net::listener::listen;
 use crate::server::worker::Workers;
+use crate::spec::types::Timeout;
 use crate::supervisor::build::build;
 use crate::supervisor::load::Objects;
 use crate::telemetry::Metrics;
 use crate::tunnel::registry::Registries;
 
-/// How long the tunnels of a stopping gateway may take to end.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the tunnels of a stopping gateway may take to end: their own deadlines, and some.
+const PATIENCE: Duration = Timeout::MAX.saturating_add(Duration::from_secs(1));
 
 /// What is set for the process and not in documents.
 #[derive(Clone, Debug, Default)]
@@ -38,7 +39,10 @@ pub struct Options {
 pub struct Gateway {
     stop: CancellationToken,
     ready: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
+    workers: Vec<JoinHandle<()>>,
+    /// Administration stops last: until then it says that the gateway is not ready.
+    stop_control: CancellationToken,
+    control: Option<JoinHandle<()>>,
     /// Where it listens, in the order of the documents.
     addresses: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
@@ -65,18 +69,20 @@ impl Gateway {
         let mut gateway = Gateway {
             stop: CancellationToken::new(),
             ready: Arc::default(),
-            threads: Vec::new(),
+            workers: Vec::new(),
+            stop_control: CancellationToken::new(),
+            control: None,
             addresses: listeners.iter().map(|(_, address)| *address).collect(),
             admin: admin.as_ref().map(|(_, address)| *address),
         };
         let (workers, threads) = Workers::start(count(options), &gateway.stop, PATIENCE)
             .map_err(|error| StartError { doing: "starting the workers".into(), error })?;
-        gateway.threads = threads;
+        gateway.workers = threads;
         if let Some((listener, address)) = admin {
             let thread = gateway
                 .administrate(listener, metrics, workers.registries())
                 .map_err(|error| StartError { doing: format!("administration on {address}"), error })?;
-            gateway.threads.push(thread);
+            gateway.control = Some(thread);
         }
         for ((listener, _), (_, front)) in listeners.into_iter().zip(fronts) {
             workers.listen(listener, front);
@@ -95,14 +101,17 @@ impl Gateway {
         self.admin
     }
 
-    /// Accepts no more, tells every tunnel's two sides, and waits until all have ended, for 10 s at most.
+    /// Accepts no more, tells every tunnel's two sides, and waits until all have ended; each pool's `closeTimeout`
+    /// bounds that.
     pub fn stop(mut self) {
         self.ready.store(false, Ordering::Relaxed);
         self.stop.cancel();
-        for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                tracing::error!("a worker ended with a fault");
-            }
+        let workers = std::mem::take(&mut self.workers);
+        let faults = workers.into_iter().map(JoinHandle::join).filter(Result::is_err).count();
+        self.stop_control.cancel();
+        let faults = faults + self.control.take().map_or(0, |control| usize::from(control.join().is_err()));
+        if faults > 0 {
+            tracing::error!(threads = faults, "ended by a fault in the gateway");
         }
     }
 
@@ -113,7 +122,7 @@ impl Gateway {
         metrics: Arc<Metrics>,
         registries: Registries,
     ) -> io::Result<JoinHandle<()>> {
-        let (stop, ready) = (self.stop.clone(), self.ready.clone());
+        let (stop, ready) = (self.stop_control.clone(), self.ready.clone());
         thread::Builder::new().name("control".into()).spawn(move || {
             let admin = Rc::new(Admin { metrics, ready, registries });
             let serving = async {
@@ -132,6 +141,7 @@ impl Drop for Gateway {
     /// One that was not stopped properly at least stops.
     fn drop(&mut self) {
         self.stop.cancel();
+        self.stop_control.cancel();
     }
 }
 

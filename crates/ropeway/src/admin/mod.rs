@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -70,7 +70,9 @@ async fn serve_connection(tcp: TcpStream, peer: SocketAddr, admin: Rc<Admin>, li
 
 async fn answer(request: &Request<Incoming>, admin: &Admin) -> Reply {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return text(StatusCode::METHOD_NOT_ALLOWED, "only GET can be used here\n".into());
+        let mut reply = text(StatusCode::METHOD_NOT_ALLOWED, "only GET can be used here\n".into());
+        reply.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return reply;
     }
     match request.uri().path() {
         "/livez" => text(StatusCode::OK, "ok\n".into()),

@@ -7,7 +7,7 @@ use super::{
     Diagnostic, NotYet, Reader, Span, Spanned,
     health_check::{DeprecatedHealthCheck, HealthCheck},
     pool_filter::PoolFilter,
-    types::{CloseCode, Glob, GoDuration, HeaderName, Host, MessageLimit, Name, ServerUrl, Weight},
+    types::{CloseCode, Glob, GoDuration, HeaderName, Host, MessageLimit, Name, ServerUrl, Timeout, Weight},
 };
 
 /// Servers that serve the same, how one of them is chosen, and what may happen on their connections.
@@ -35,15 +35,15 @@ pub struct Pool {
     #[serde(default)]
     pub origin_patterns: Vec<Glob>,
 
-    /// How long a TCP connection to a server may take to open. Default: 2s.
+    /// How long a TCP connection to a server may take to open, 1ms to 60s. Default: 2s.
     #[serde(default = "connect_timeout")]
-    pub connect_timeout: GoDuration,
-    /// How long a server may take to answer the handshake. Default: 5s.
+    pub connect_timeout: Timeout,
+    /// How long a server may take to answer the handshake, 1ms to 60s. Default: 5s.
     #[serde(default = "handshake_timeout")]
-    pub handshake_timeout: GoDuration,
-    /// How long a peer may take to answer a Close frame before its connection is cut. Default: 5s.
+    pub handshake_timeout: Timeout,
+    /// How long a peer may take to answer a Close frame before its connection is cut, 1ms to 60s. Default: 5s.
     #[serde(default = "close_timeout")]
-    pub close_timeout: GoDuration,
+    pub close_timeout: Timeout,
     /// How many other servers to try when one cannot be reached, is too slow or answers 502, 503 or 504; 0: none.
     /// Default: 3.
     #[serde(default = "max_retries")]
@@ -263,16 +263,16 @@ impl Policy {
     }
 }
 
-const fn connect_timeout() -> GoDuration {
-    GoDuration::from_secs(2)
+const fn connect_timeout() -> Timeout {
+    Timeout::from_secs(2).expect("within its bounds")
 }
 
-const fn handshake_timeout() -> GoDuration {
-    GoDuration::from_secs(5)
+const fn handshake_timeout() -> Timeout {
+    Timeout::from_secs(5).expect("within its bounds")
 }
 
-const fn close_timeout() -> GoDuration {
-    GoDuration::from_secs(5)
+const fn close_timeout() -> Timeout {
+    Timeout::from_secs(5).expect("within its bounds")
 }
 
 const fn max_retries() -> u8 {

@@ -76,6 +76,49 @@ text_type!(GoDuration, expects: "a duration such as 30s, 1m30s or 500ms", schema
     "examples": ["30s", "1m30s", "500ms", "1.5h"],
 });
 
+/// How long to wait for a peer: a [`GoDuration`] of 1 ms to 60 s.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Timeout(GoDuration);
+
+impl Timeout {
+    /// The longest there is.
+    pub const MAX: Duration = Duration::from_secs(60);
+
+    /// A timeout of whole seconds, if there can be one.
+    pub const fn from_secs(seconds: u64) -> Option<Self> {
+        if seconds == 0 || seconds > Self::MAX.as_secs() {
+            None
+        } else {
+            Some(Self(GoDuration::from_secs(seconds)))
+        }
+    }
+
+    /// The same length as `std` has it.
+    pub const fn get(self) -> Duration {
+        self.0.get()
+    }
+}
+
+impl FromStr for Timeout {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let duration: GoDuration = text.parse().map_err(|error: DurationError| error.to_string())?;
+        let allowed = Duration::from_millis(1)..=Self::MAX;
+        allowed.contains(&duration.get()).then_some(Self(duration)).ok_or_else(|| {
+            format!(
+                "a timeout is 1ms to 60s, not {duration}: without one a peer could keep the gateway waiting"
+            )
+        })
+    }
+}
+
+text_type!(Timeout, expects: "a duration such as 5s or 500ms", schema: {
+    "type": "string",
+    "pattern": r"^\+?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$",
+    "examples": ["5s", "500ms"],
+});
+
 /// Why a text is no duration.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum DurationError {

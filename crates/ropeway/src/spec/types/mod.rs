@@ -16,7 +16,7 @@ mod server_url;
 mod text;
 
 pub use close_code::CloseCode;
-pub use duration::{DurationError, GoDuration};
+pub use duration::{DurationError, GoDuration, Timeout};
 pub use glob::Glob;
 pub use http::{HeaderName, HttpMethod, StatusCode, StatusRange};
 pub use limits::{BodyLimit, MessageLimit, Permil, Port, Positive, Weight};

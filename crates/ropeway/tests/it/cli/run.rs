@@ -198,7 +198,7 @@ fn a_signal_ends_every_tunnel_properly() {
 #[test]
 fn a_second_signal_stops_at_once() {
     let backend = Backend::listen();
-    let gateway = Gateway::start(&documents(free_port(), &[backend.address], "closeTimeout: 1h"));
+    let gateway = Gateway::start(&documents(free_port(), &[backend.address], "closeTimeout: 60s"));
     // Its peers do not answer the gateway's Close.
     let _tunnel = open(gateway.address, &backend, "");
     let began = Instant::now();
