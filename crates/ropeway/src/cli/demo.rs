@@ -72,6 +72,7 @@ Ropeway carries WebSockets to two echo backends. Try:
                      -H 'Connection: Upgrade' -H 'Upgrade: websocket' \\
                      -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==' \\
                      http://{address}/ws
+                   (it ends with a time-out: the WebSocket stays open)
   a conversation   websocat ws://{address}/ws
 
 Ctrl-C stops it.

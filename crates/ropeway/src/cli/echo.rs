@@ -48,11 +48,16 @@ pub struct EchoOptions {
     #[arg(long, default_value = "0", value_name = "DURATION")]
     pub delay: GoDuration,
     /// Refuse every handshake with this HTTP status
-    #[arg(long, value_name = "STATUS")]
+    #[arg(long, value_name = "STATUS", value_parser = refusal)]
     pub refuse: Option<StatusCode>,
     /// Close each WebSocket with this code after its first message
     #[arg(long, value_name = "CODE", value_parser = close_code)]
     pub close: Option<CloseCode>,
+}
+
+fn refusal(text: &str) -> Result<StatusCode, String> {
+    let status = text.parse().ok().filter(|status: &StatusCode| status.as_u16() >= 300);
+    status.ok_or_else(|| "a status that refuses is 300 to 999".to_owned())
 }
 
 fn close_code(text: &str) -> Result<CloseCode, String> {

@@ -25,7 +25,14 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
     /// Form of the log lines on standard error; RUST_LOG chooses what is logged (default: info)
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "text|json",
+        hide_possible_values = true
+    )]
     log_format: LogFormat,
 }
 

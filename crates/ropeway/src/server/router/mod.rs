@@ -135,9 +135,13 @@ impl Route {
         true
     }
 
+    /// What is not UTF-8 can be routed, but not rewritten.
     fn found(&self, head: &request::Parts, matched: Option<&PathMatch>, path: &str) -> Result<Found, Fault> {
         let target = match (&self.rewrite, matched) {
             (Some(rewrite), Some(matched)) => {
+                if path.contains(char::REPLACEMENT_CHARACTER) {
+                    return Err(Fault::PathInvalid);
+                }
                 let path = matched.rewrite(path, rewrite);
                 Some(path::target(&path, head.uri.query()).ok_or(Fault::PathInvalid)?)
             }

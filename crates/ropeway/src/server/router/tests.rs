@@ -164,6 +164,13 @@ fn rewriting() {
 }
 
 #[test]
+fn what_is_not_utf8_is_not_rewritten() {
+    let router = one_rule(vec![Route { rewrite: Some("/b/".into()), ..route("a", prefix("/a/")) }]);
+    assert_eq!(find(&router, "GET", "/a/%ff", &[]), Err(Fault::PathInvalid));
+    assert!(find(&one_rule(vec![route("a", prefix("/a/"))]), "GET", "/a/%ff", &[]).is_ok());
+}
+
+#[test]
 fn addresses() {
     let filter = |allow: &[&str], block: &[&str], block_by_default| IpFilter {
         allow: allow.iter().map(|range| range.parse().unwrap()).collect(),

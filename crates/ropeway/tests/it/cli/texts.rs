@@ -39,7 +39,7 @@ fn misuse_is_explained() {
         (&["demo", "--listen", "localhost:8080"], "write an IP address and a port, as 127.0.0.1:8080"),
         (&["echo"], "--listen <ADDR:PORT>..."),
         (&["echo", "--listen", "127.0.0.1:0", "--delay", "5"], "write `5s` for 5 seconds"),
-        (&["echo", "--listen", "127.0.0.1:0", "--refuse", "99"], "invalid status code"),
+        (&["echo", "--listen", "127.0.0.1:0", "--refuse", "101"], "a status that refuses is 300 to 999"),
         (
             &["echo", "--listen", "127.0.0.1:0", "--close", "1005"],
             "1000 to 1003, 1007 to 1014, or 3000 to 4999",
