@@ -5,6 +5,8 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -37,6 +39,42 @@ impl Stream {
             Stream::Other(other) => Pin::new(other).poll_read(cx, &mut buffer),
         })?;
         Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    /// Whether [`Stream::poll_look`] works here.
+    pub fn can_look(&self) -> bool {
+        matches!(self, Stream::Tcp(_))
+    }
+
+    /// As [`Stream::poll_read`], but what was seen stays with the stream until [`Stream::take_seen`].
+    ///
+    /// # Errors
+    /// The connection is lost, or the stream [cannot](Stream::can_look).
+    pub fn poll_look(&mut self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Stream::Tcp(tcp) => tcp.poll_peek(cx, &mut ReadBuf::new(room)),
+            Stream::Other(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        }
+    }
+
+    /// Takes bytes that were seen off the stream, as many as `seen` has. The kernel does not copy them again; what
+    /// `seen` holds afterwards is not to be relied on.
+    ///
+    /// # Errors
+    /// The connection is lost, or the stream [cannot](Stream::can_look).
+    pub fn take_seen(&mut self, seen: &mut [u8]) -> io::Result<()> {
+        let Stream::Tcp(tcp) = self else { return Err(io::ErrorKind::Unsupported.into()) };
+        let mut taken = 0;
+        while taken < seen.len() {
+            // On TCP the flag discards what is read (tcp(7)).
+            match recv(&*tcp, &mut seen[taken..], RecvFlags::TRUNC) {
+                Ok((_, 0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok((_, count)) => taken += count,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     /// Writes some of `bytes`, which must not be empty, and says how many.

@@ -4,10 +4,10 @@
 //! Tunnel::poll -> Direction::poll_forward:   read -> judge -> write
 //! ```
 //!
-//! A direction reads only when the receiver has taken all that was read before, so at most one read is kept
-//! (64 KiB) whatever a peer declares. Bytes go from the worker's scratch buffer to the receiver as they came;
-//! only what the receiver did not take at once, or what cannot be judged yet, is kept in memory of its own.
-//! An idle direction keeps nothing.
+//! A direction reads only when the receiver has taken all that was read before, and keeps 64 KiB at most, whatever
+//! a peer declares. Bytes go from the worker's scratch buffer to the receiver as they came; only what the receiver
+//! did not take at once, or what cannot be judged yet, is kept in memory of its own. An idle direction keeps
+//! nothing.
 //!
 //! Nothing is lost when a poll is dropped: between two polls all state is in the struct.
 
@@ -19,8 +19,12 @@ use ws::{CloseCode, CloseFrame, Inspector, OpCode, Outcome, Violation};
 use crate::net::Stream;
 
 /// Bytes read at once: a tunnel begins with the first figure and doubles up to the second while its receiver
-/// takes everything at once. The second bounds what a direction ever keeps.
-const CHUNK: (u32, u32) = (16 * 1024, 64 * 1024);
+/// takes everything at once.
+const CHUNK: (u32, u32) = (16 * 1024, 256 * 1024);
+
+/// The most a direction keeps. Of a read that is larger, no more is taken from the sender than the receiver takes
+/// now, and this.
+const KEPT_MAX: usize = 64 * 1024;
 
 /// Reads per wake, so that one busy tunnel lets the others of its worker have their turn.
 const READS_PER_WAKE: usize = 8;
@@ -28,7 +32,7 @@ const READS_PER_WAKE: usize = 8;
 thread_local! {
     /// Every read of a worker goes here first. Room for a chunk behind whatever was kept for judgement: the
     /// beginning of a frame, or what came with a handshake.
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; 4 * CHUNK.1 as usize].into_boxed_slice());
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; 2 * CHUNK.1 as usize].into_boxed_slice());
 }
 
 /// Bytes from one peer, the source, to the other, the sink.
@@ -211,27 +215,37 @@ impl Direction {
     ) -> Poll<Option<News>> {
         SCRATCH.with_borrow_mut(|scratch| {
             let held = self.kept.recall(scratch);
-            let filled = if std::mem::take(&mut self.fresh) {
-                held
-            } else {
-                let room = held..held + self.room();
-                match ready!(from.poll_read(cx, &mut scratch[room])) {
-                    Ok(0) => return Poll::Ready(Some(self.end_of_source(News::Ended))),
-                    Ok(read) => held + read,
-                    Err(_) => return Poll::Ready(Some(self.end_of_source(News::Lost))),
-                }
+            if std::mem::take(&mut self.fresh) {
+                return Poll::Ready(self.pass(&scratch[..held], to, cx));
+            }
+            let looks = self.looks(from);
+            let room = &mut scratch[held..held + self.room(looks)];
+            let read = match ready!(if looks { from.poll_look(cx, room) } else { from.poll_read(cx, room) }) {
+                Ok(0) => return Poll::Ready(Some(self.end_of_source(News::Ended))),
+                Ok(read) => read,
+                Err(_) => return Poll::Ready(Some(self.end_of_source(News::Lost))),
             };
-            Poll::Ready(self.pass(&scratch[..filled], held, to, cx))
+            let bytes = &mut scratch[..held + read];
+            let news =
+                if looks { self.pass_seen(bytes, held, from, to, cx) } else { self.pass(bytes, to, cx) };
+            self.adapt_chunk(read);
+            Poll::Ready(news)
         })
+    }
+
+    /// Whether to look at what there is before it is taken: where it is more than may be kept.
+    fn looks(&self, from: &Stream) -> bool {
+        let flows = self.source == Source::Open && matches!(self.sink, Sink::Open);
+        flows && self.chunk as usize > KEPT_MAX && from.can_look()
     }
 
     /// How much to read at once. Before a farewell only the rest of the frame under way is read, so that what
     /// is passed on ends at its border.
-    fn room(&self) -> usize {
-        let chunk = u64::from(self.chunk);
+    fn room(&self, looks: bool) -> usize {
+        let chunk = if looks { self.chunk as usize } else { KEPT_MAX.min(self.chunk as usize) };
         match self.sink {
-            Sink::FarewellDue(_) => self.inspector.frame_remaining().clamp(1, chunk) as usize,
-            _ => chunk as usize,
+            Sink::FarewellDue(_) => self.inspector.frame_remaining().clamp(1, chunk as u64) as usize,
+            _ => chunk,
         }
     }
 
@@ -241,8 +255,8 @@ impl Direction {
         news
     }
 
-    /// Judges `bytes`, of which the first `held` had been kept, and writes what is settled.
-    fn pass(&mut self, bytes: &[u8], held: usize, to: &mut Stream, cx: &mut Context<'_>) -> Option<News> {
+    /// Judges `bytes` and writes what is settled.
+    fn pass(&mut self, bytes: &[u8], to: &mut Stream, cx: &mut Context<'_>) -> Option<News> {
         if self.source != Source::Open {
             self.kept.forget_tail();
             return None;
@@ -259,8 +273,33 @@ impl Direction {
         };
         let end = if news.is_some() { settled } else { bytes.len() };
         self.kept.keep(&bytes[written..end], settled - written);
-        self.adapt_chunk(bytes.len() - held, written == settled);
-        news
+        self.heed(news)
+    }
+
+    /// The same for bytes of which all but the first `held` are still with the sender.
+    fn pass_seen(
+        &mut self,
+        bytes: &mut [u8],
+        held: usize,
+        from: &mut Stream,
+        to: &mut Stream,
+        cx: &mut Context<'_>,
+    ) -> Option<News> {
+        let before = self.inspector.clone();
+        let (mut settled, mut news) = self.judge(bytes);
+        let written = self.write(&bytes[..settled], to, cx);
+        let end = if news.is_some() { settled } else { bytes.len() };
+        let taken = end.min(written + KEPT_MAX);
+        if taken < end {
+            self.inspector = before;
+            (settled, news) = self.judge(&bytes[..taken]);
+            self.chunk = KEPT_MAX as u32;
+        }
+        self.kept.keep(&bytes[written..taken], settled - written);
+        match from.take_seen(&mut bytes[held.min(taken)..taken]) {
+            Ok(()) => self.heed(news),
+            Err(_) => Some(self.end_of_source(News::Lost)),
+        }
     }
 
     /// How many of `bytes` may be passed on, and what ends the direction behind them.
@@ -274,24 +313,28 @@ impl Direction {
                 Outcome::Control(control) => {
                     settled += control.wire_len;
                     if control.opcode == OpCode::Close {
-                        self.close();
                         return (settled, Some(News::Closed(control.close_code)));
                     }
                 }
-                Outcome::Violation(violation) => {
-                    self.source = Source::Distrusted;
-                    return (settled, Some(News::Violated(violation)));
-                }
+                Outcome::Violation(violation) => return (settled, Some(News::Violated(violation))),
             }
         }
     }
 
-    /// The sender's Close is the last frame for the receiver too.
-    fn close(&mut self) {
-        self.source = Source::Closed;
-        if let Sink::Open = self.sink {
-            self.sink = Sink::Closed;
+    /// Draws the consequences for this direction.
+    fn heed(&mut self, news: Option<News>) -> Option<News> {
+        match news {
+            Some(News::Closed(_)) => {
+                self.source = Source::Closed;
+                // The sender's Close is the last frame for the receiver too.
+                if let Sink::Open = self.sink {
+                    self.sink = Sink::Closed;
+                }
+            }
+            Some(News::Violated(_)) => self.source = Source::Distrusted,
+            _ => {}
         }
+        news
     }
 
     /// Writes what the receiver takes at once and says how much that was; a lost receiver takes all.
@@ -310,9 +353,13 @@ impl Direction {
         written
     }
 
-    fn adapt_chunk(&mut self, read: usize, all_taken: bool) {
-        if all_taken && read >= self.chunk as usize {
+    /// Grows the reads while they are full and their receiver takes all, and looks no further than small
+    /// messages reach.
+    fn adapt_chunk(&mut self, read: usize) {
+        if read >= self.chunk as usize && self.kept.owed().is_empty() {
             self.chunk = (2 * self.chunk).min(CHUNK.1);
+        } else if read < KEPT_MAX {
+            self.chunk = self.chunk.min(KEPT_MAX as u32);
         }
     }
 }
@@ -383,6 +430,12 @@ impl Kept {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::{TcpListener, TcpStream};
+    use ws::{Role, Rules};
+
     use super::*;
 
     #[test]
@@ -393,5 +446,82 @@ mod tests {
         assert_eq!((kept.owed().len(), kept.tail().len()), (990, 10));
         kept.paid(990);
         assert_eq!((kept.owed().len(), kept.tail().len(), kept.bytes.len()), (0, 10, 10));
+    }
+
+    #[test]
+    fn a_frame_that_began_in_an_earlier_look_is_judged_as_a_whole() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (mut from, mut sender) = connection().await;
+            let (mut to, _receiver) = connection().await;
+            let rules =
+                Rules { sender: Role::Server, deflate: false, max_message: 1000, validate_utf8: false };
+            let mut direction = Direction::new(Inspector::new(rules), &[], false);
+            let header = [0x82, 127, 0, 0, 1, 0, 0, 0, 0, 0];
+
+            direction.chunk = CHUNK.1;
+            sender.write_all(&header[..3]).await.unwrap();
+            poll_fn(|cx| {
+                assert!(direction.poll_forward(&mut from, &mut to, cx).is_pending());
+                if direction.kept.tail().len() == 3 { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+
+            direction.chunk = CHUNK.1;
+            sender.write_all(&[&header[3..], &[0; 100_000]].concat()).await.unwrap();
+            let news = poll_fn(|cx| direction.poll_forward(&mut from, &mut to, cx)).await;
+            let rule = Violation::MessageTooBig { limit: 1000, size: 1 << 40 };
+            assert_eq!(news, News::Violated(rule));
+        });
+    }
+
+    /// Of what the receiver does not take only so much is taken from the sender as may be kept, and what arrives is
+    /// what was sent.
+    #[test]
+    fn a_look_takes_no_more_than_may_be_kept() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (mut from, sender) = connection().await;
+            let (mut to, receiver) = connection().await;
+            let rules =
+                Rules { sender: Role::Server, deflate: false, max_message: u64::MAX, validate_utf8: false };
+            let mut direction = Direction::new(Inspector::new(rules), &[], false);
+            let payload: Vec<u8> = (0..16 << 20).map(|at: u32| (at / 7) as u8).collect();
+            let head = [&[0x82, 127][..], &(payload.len() as u64).to_be_bytes()].concat();
+            let sent = [head, payload].concat();
+
+            let mut got = vec![0; sent.len()];
+            let (mut offered, mut at, mut looked) = (0, 0, false);
+            while at < got.len() {
+                if let Ok(count) = sender.try_write(&sent[offered..]) {
+                    offered += count;
+                }
+                poll_fn(|cx| {
+                    let _ = direction.poll_forward(&mut from, &mut to, cx);
+                    Poll::Ready(())
+                })
+                .await;
+                assert!(
+                    direction.kept.bytes.len() <= KEPT_MAX,
+                    "{} bytes are kept",
+                    direction.kept.bytes.len()
+                );
+                looked |= direction.chunk as usize > KEPT_MAX;
+                // A reader that is slower than the sender.
+                let end = (at + 100_000).min(got.len());
+                if let Ok(count) = receiver.try_read(&mut got[at..end]) {
+                    at += count;
+                }
+                tokio::task::yield_now().await;
+            }
+            assert!(looked, "the reads never grew");
+            assert!(got == sent, "what arrived is not what was sent");
+        });
+    }
+
+    async fn connection() -> (Stream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let other = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (Stream::Tcp(listener.accept().await.unwrap().0), other)
     }
 }
