@@ -106,7 +106,7 @@ impl Router {
                 }
             }
         }
-        Err(misses.fault(self))
+        Err(misses.fault(self, client))
     }
 }
 
@@ -152,7 +152,7 @@ impl Route {
 }
 
 impl Misses {
-    fn fault(self, router: &Router) -> Fault {
+    fn fault(self, router: &Router, client: IpAddr) -> Fault {
         if self.address {
             Fault::AddressRefused
         } else if self.condition {
@@ -163,16 +163,18 @@ impl Misses {
             allow.dedup();
             Fault::MethodNotAllowed { allow: allow.join(", ") }
         } else {
-            Fault::RouteNotFound { known: router.known_paths() }
+            Fault::RouteNotFound { known: router.known_paths(client) }
         }
     }
 }
 
 impl Router {
-    /// Some paths that exist, for a client that asked for another. What is bound to a host is not told.
-    fn known_paths(&self) -> Vec<String> {
-        let open = self.rules.iter().filter(|rule| rule.hosts.is_empty());
-        let paths = open.flat_map(|rule| &rule.routes).flat_map(|route| &route.paths);
+    /// Some paths that exist, for a client that asked for another. What is bound to a host, or refuses the client, is
+    /// not told.
+    fn known_paths(&self, client: IpAddr) -> Vec<String> {
+        let open = self.rules.iter().filter(|rule| rule.hosts.is_empty() && rule.ip_filter.allows(client));
+        let routes = open.flat_map(|rule| &rule.routes).filter(|route| route.ip_filter.allows(client));
+        let paths = routes.flat_map(|route| &route.paths);
         paths.take(KNOWN_PATHS).map(PathMatch::to_string).collect()
     }
 }

@@ -31,12 +31,20 @@ pub(super) fn decode(raw: &str) -> Option<Cow<'_, str>> {
         }
     }
     let path = percent_decode_str(raw).decode_utf8_lossy();
-    let dots = path.split('/').any(|segment| matches!(segment, "." | ".."));
-    (!dots).then_some(path)
+    (!has_dots(&path)).then_some(path)
 }
 
-/// Path and query for the next hop.
+/// Dot segments, which change what a path means.
+fn has_dots(path: &str) -> bool {
+    path.split('/').any(|segment| matches!(segment, "." | ".."))
+}
+
+/// Path and query for the next hop. `None` where rewriting brought dot segments about: `/ws../x` with `/ws` made `/`
+/// is `/../x`.
 pub(super) fn target(path: &str, query: Option<&str>) -> Option<Uri> {
+    if has_dots(path) {
+        return None;
+    }
     let slash = if path.starts_with('/') { "" } else { "/" };
     let path = utf8_percent_encode(path, ESCAPED);
     let target = match query {
@@ -76,5 +84,6 @@ mod tests {
     fn what_was_decoded_is_escaped_again() {
         assert_eq!(target("/a b/ü", Some("x=1")).unwrap(), "/a%20b/%C3%BC?x=1");
         assert_eq!(target("a", None).unwrap(), "/a");
+        assert_eq!(target("/../a", None), None);
     }
 }

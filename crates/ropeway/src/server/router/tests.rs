@@ -164,6 +164,14 @@ fn rewriting() {
 }
 
 #[test]
+fn rewriting_brings_no_dot_segments_about() {
+    for target in ["/", "/app/"] {
+        let router = one_rule(vec![Route { rewrite: Some(target.into()), ..route("a", prefix("/ws")) }]);
+        assert_eq!(find(&router, "GET", "/ws../admin", &[]), Err(Fault::PathInvalid), "{target}");
+    }
+}
+
+#[test]
 fn what_is_not_utf8_is_not_rewritten() {
     let router = one_rule(vec![Route { rewrite: Some("/b/".into()), ..route("a", prefix("/a/")) }]);
     assert_eq!(find(&router, "GET", "/a/%ff", &[]), Err(Fault::PathInvalid));
