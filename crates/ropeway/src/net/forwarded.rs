@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+use http::header::{FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue};
 
 use crate::spec::types::IpRange;
 
@@ -78,6 +78,11 @@ impl Client {
     pub fn forward(&self, headers: &mut HeaderMap) {
         self.forward_for(headers);
         self.forward_proto(headers);
+        if self.word == Word::Replaced {
+            // These say the same in other words.
+            headers.remove(FORWARDED);
+            headers.remove("x-real-ip");
+        }
         if self.word == Word::Replaced || !headers.contains_key(HOST_OF) {
             headers.remove(HOST_OF);
             if let Some(host) = headers.get(HOST).cloned() {

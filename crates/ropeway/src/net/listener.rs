@@ -1,23 +1,53 @@
 //! Listening sockets.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use rustix::io::Errno;
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// Connections that wait to be accepted; the kernel cuts it to its own bound.
 const BACKLOG: i32 = 4096;
 
-/// Listens on `address`. An IPv6 wildcard takes IPv4 connections too.
+/// Listens on `address`. The IPv6 wildcard takes IPv4 connections too, and stands for the IPv4 wildcard where the
+/// system has no IPv6.
 ///
 /// # Errors
 /// The address is taken, not of this machine, or not allowed to us.
 pub fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    match listen_on(address) {
+        Err(error) if address.ip().is_unspecified() && is_unsupported(&error) => {
+            listen_on(SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())))
+        }
+        result => result,
+    }
+}
+
+/// Has the kernel ask after a connection that is silent: a client that lost its network says nothing, and would hold
+/// its place for ever. A lost one is noticed after a minute and a half.
+///
+/// # Errors
+/// The socket is none of TCP.
+pub fn keep_alive(socket: &SockRef<'_>) -> io::Result<()> {
+    let (idle, interval) = (Duration::from_secs(60), Duration::from_secs(10));
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(3))
+}
+
+fn is_unsupported(error: &io::Error) -> bool {
+    [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL]
+        .iter()
+        .any(|code| error.raw_os_error() == Some(code.raw_os_error()))
+}
+
+fn listen_on(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(!address.ip().is_unspecified())?;
     }
+    // Accepted connections inherit it.
+    keep_alive(&SockRef::from(&socket))?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
