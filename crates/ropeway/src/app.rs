@@ -84,8 +84,8 @@ impl Gateway {
                 .map_err(|error| StartError { doing: format!("administration on {address}"), error })?;
             gateway.control = Some(thread);
         }
-        for ((listener, _), (_, front)) in listeners.into_iter().zip(fronts) {
-            workers.listen(listener, front);
+        for (number, ((listener, _), (_, front))) in listeners.into_iter().zip(fronts).enumerate() {
+            workers.listen(number, listener, front);
         }
         gateway.ready.store(true, Ordering::Relaxed);
         Ok(gateway)

@@ -25,13 +25,34 @@ pub struct Context {
     pub upgrade: Option<Upgrade>,
 }
 
-/// The server's half of a WebSocket that waits for the client's 101 to be written.
+/// The server's half of a WebSocket that waits for the client's 101 to be written. Dropped before that, it tells the
+/// server that nobody comes.
 #[derive(Debug)]
 pub struct Upgrade {
-    /// The connection to the server.
-    pub server: Leg,
+    /// The connection to the server, until it is taken.
+    leg: Option<Leg>,
     /// Identity and rules of the tunnel to be.
     pub account: Arc<Account>,
     /// Whether permessage-deflate was negotiated.
     pub deflate: bool,
+}
+
+impl Upgrade {
+    /// `leg` is the server's side.
+    pub fn new(leg: Leg, account: Arc<Account>, deflate: bool) -> Self {
+        Upgrade { leg: Some(leg), account, deflate }
+    }
+
+    /// The server's side, for its tunnel. There is one until it was taken.
+    pub fn take(&mut self) -> Option<Leg> {
+        self.leg.take()
+    }
+}
+
+impl Drop for Upgrade {
+    fn drop(&mut self) {
+        if let Some(leg) = self.leg.take() {
+            leg.decline();
+        }
+    }
 }

@@ -41,7 +41,7 @@ pub struct Rule {
     pub code: StatusCode,
     /// Headers of the answer.
     #[serde(default)]
-    pub headers: BTreeMap<HeaderName, String>,
+    pub headers: BTreeMap<HeaderName, Spanned<String>>,
     /// The body of the answer. Default: empty.
     #[serde(default)]
     pub body: String,
@@ -72,6 +72,9 @@ impl Check for Spec {
                 if !path.starts_with('/') {
                     reader.report(Diagnostic::error("a path starts with `/`").at(path.span()));
                 }
+            }
+            for value in rule.headers.values().filter(|value| HeaderValue::from_str(value).is_err()) {
+                reader.report(Diagnostic::error("no header can have this value").at(value.span()));
             }
             for matcher in rule.r#match.headers.values() {
                 matcher.check(reader, matcher.span());

@@ -47,7 +47,7 @@ pub struct Spec {
     pub pools: Spanned<Vec<Spanned<PoolSpec>>>,
     /// The `Origin` to send to a server when the client sent none, as written here. Default: none is sent.
     #[serde(default)]
-    pub default_origin: Option<String>,
+    pub default_origin: Option<Spanned<String>>,
 }
 
 impl Spec {
@@ -79,6 +79,11 @@ impl Check for Spec {
         for pool in self.pools.iter() {
             pool.check(reader, pool.span());
         }
+        if let Some(origin) =
+            self.default_origin.as_ref().filter(|origin| HeaderValue::from_str(origin).is_err())
+        {
+            reader.report(Diagnostic::error("no header can have this value").at(origin.span()));
+        }
     }
 }
 
@@ -92,7 +97,7 @@ struct WebSocketProxy {
 fn build(spec: &dyn FilterSpec, identity: &str) -> Option<Arc<dyn Filter>> {
     let spec = spec.downcast::<Spec>()?;
     let pool = Pool::new(spec.main_pool()?, &format!("{identity}#main"));
-    let default_origin = spec.default_origin.as_deref().and_then(|origin| origin.parse().ok());
+    let default_origin = spec.default_origin.as_ref().and_then(|origin| origin.parse().ok());
     Some(Arc::new(WebSocketProxy { pool, default_origin }))
 }
 
@@ -194,7 +199,7 @@ impl WebSocketProxy {
                 head.headers.insert(SEC_WEBSOCKET_EXTENSIONS, answer);
             }
         }
-        let upgrade = Upgrade { server: leg, account: server.account.clone(), deflate: deflate.is_some() };
+        let upgrade = Upgrade::new(leg, server.account.clone(), deflate.is_some());
         (Response::from_parts(head, ReplyBody::default()), Some(upgrade))
     }
 }

@@ -19,7 +19,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::serving::Front;
 use super::worker::{Arrival, Local, Seat};
@@ -31,6 +31,9 @@ use crate::tunnel::{Leg, Start, Tunnel, TunnelId};
 
 /// Longer heads get a 431.
 const MAX_HEAD: usize = 32 * 1024;
+
+/// How long requests may go on once it is time to stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
 /// After a refusal, what the client still sends is read for this long at most: closing a socket with unread
 /// bytes would take the answer away from the client before it could read it.
@@ -89,9 +92,19 @@ async fn serve_requests(
         }
         connection.poll_without_shutdown(cx)
     });
-    if let Err(error) = served.await {
+    let too_long = async {
+        local.lifecycle.stopping().await;
+        sleep(STOP_PATIENCE).await;
+    };
+    let result = tokio::select! {
+        result = served => result,
+        () = too_long => return None,
+    };
+    if let Err(error) = result {
         tracing::debug!(%peer, %error, "connection ended");
-        return None;
+        if !error.is_parse() {
+            return None;
+        }
     }
     let parts = connection.into_parts();
     Some((parts.io.into_inner(), parts.read_buf))
@@ -179,8 +192,9 @@ fn conclude(context: Context) -> (Reply, Option<Opening>) {
 
 /// The connection's task ends here: the tunnel's own is smaller, and it lives for hours.
 fn start_tunnel(opening: Opening, client: Leg, front: Arc<Front>, seat: Seat, local: &Local) {
-    let Opening { id, route, address, upgrade } = opening;
-    let Upgrade { server, account, deflate } = upgrade;
+    let Opening { id, route, address, mut upgrade } = opening;
+    let Some(server) = upgrade.take() else { return };
+    let (account, deflate) = (upgrade.account.clone(), upgrade.deflate);
     tracing::info!(
         target: "ropeway::tunnel",
         %id, client = %address, %route, pool = account.pool, server = account.server, "tunnel open"

@@ -23,7 +23,7 @@ pub struct Front {
     pub seats: Arc<Semaphore>,
     /// Whether a connection may carry more than one request.
     pub keep_alive: bool,
-    /// How long a connection may take to send the head of its next request.
+    /// How long a connection may take until the head of its next request is here, idle time included.
     pub head_timeout: Duration,
     /// Where its figures go.
     pub metrics: Arc<Metrics>,

@@ -103,9 +103,10 @@ impl Workers {
     }
 
     /// Has one of the workers accept the connections of `front`.
-    pub fn listen(&self, listener: std::net::TcpListener, front: Arc<Front>) {
-        let acceptor = fastrand::usize(..self.0.len());
-        self.0[acceptor].give(Job::Listen(listener, front, self.clone()));
+    ///
+    /// `number` is the listener's: they are spread over the workers.
+    pub fn listen(&self, number: usize, listener: std::net::TcpListener, front: Arc<Front>) {
+        self.0[number % self.0.len()].give(Job::Listen(listener, front, self.clone()));
     }
 
     /// Where to ask about tunnels.
@@ -179,10 +180,10 @@ async fn run(
     }
 }
 
-/// The next job; none once it is time to stop.
+/// The next job. Once it is time to stop only what was given before: those connections are here, and are told.
 async fn take(jobs: &mut mpsc::UnboundedReceiver<Job>, lifecycle: &Lifecycle) -> Option<Job> {
     tokio::select! {
-        () = lifecycle.stopping() => None,
+        () = lifecycle.stopping() => jobs.try_recv().ok(),
         job = jobs.recv() => job,
     }
 }

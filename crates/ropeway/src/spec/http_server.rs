@@ -24,8 +24,8 @@ pub struct HttpServer {
     /// connections.
     #[serde(default = "yes")]
     pub keep_alive: bool,
-    /// How long a connection may wait idle for its next HTTP request. Default: 60s. It does not concern WebSocket
-    /// connections.
+    /// How long a connection may wait idle for its next HTTP request, and how long the head of a request may take:
+    /// 1s to 60s, what is beyond counts as these. Default: 60s. It does not concern WebSocket connections.
     #[serde(default = "keep_alive_timeout")]
     pub keep_alive_timeout: GoDuration,
     /// How many connections may be open at once, WebSocket connections included; more wait to be accepted.
@@ -159,7 +159,8 @@ pub struct Path {
     pub backend_pool: NotYet<Option<Untyped>>,
 }
 
-/// A header and what it must hold. A header that comes several times counts with its first value.
+/// A header and what it must hold. A header that comes several times counts with its first value, one that is absent
+/// as empty.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct HeaderMatch {
@@ -173,7 +174,8 @@ pub struct HeaderMatch {
     pub regexp: Option<Pattern>,
 }
 
-/// A query parameter and what it must hold. One that comes several times counts with its first value.
+/// A query parameter and what it must hold. One that comes several times counts with its first value, one that is
+/// absent as empty.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct QueryMatch {

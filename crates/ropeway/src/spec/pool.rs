@@ -41,10 +41,12 @@ pub struct Pool {
     /// How long a server may take to answer the handshake, 1ms to 60s. Default: 5s.
     #[serde(default = "handshake_timeout")]
     pub handshake_timeout: Timeout,
-    /// How long a peer may take to answer a Close frame before its connection is cut, 1ms to 60s. Default: 5s.
+    /// How long a tunnel may take to end once its end has begun, 1ms to 60s: the answers to Close frames, and what a
+    /// slow receiver is still owed. Then it is cut. Default: 5s.
     #[serde(default = "close_timeout")]
     pub close_timeout: Timeout,
-    /// How many other servers to try when one cannot be reached, is too slow or answers 502, 503 or 504; 0: none.
+    /// How many other servers to try when one cannot be reached, is too slow, closes
+    /// without an answer, or answers 502, 503 or 504; 0: none.
     /// Default: 3.
     #[serde(default = "max_retries")]
     pub max_retries: u8,

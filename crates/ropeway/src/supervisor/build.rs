@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
@@ -16,6 +17,9 @@ use crate::server::serving::{Front, Serving};
 use crate::spec::http_server::HttpServer;
 use crate::spec::pipeline::{END, FlowNode, Pipeline as PipelineSpec};
 use crate::telemetry::Metrics;
+
+/// How long a connection may wait with its next request: not so long that silence is a way to hold all seats.
+const HEAD_TIMEOUT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// Listeners with everything behind them, in the order of the documents.
 pub type Fronts = Vec<(SocketAddr, Arc<Front>)>;
@@ -52,7 +56,7 @@ fn front(
         serving: ArcSwap::from_pointee(serving),
         seats: Arc::new(Semaphore::new(server.spec.max_connections.get() as usize)),
         keep_alive: server.spec.keep_alive,
-        head_timeout: server.spec.keep_alive_timeout.get(),
+        head_timeout: server.spec.keep_alive_timeout.get().clamp(HEAD_TIMEOUT.0, HEAD_TIMEOUT.1),
         metrics: metrics.clone(),
     })
 }

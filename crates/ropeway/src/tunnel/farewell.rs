@@ -5,7 +5,6 @@ use std::fmt;
 use ws::{CloseCode, CloseFrame, Violation};
 
 use super::Side;
-use super::policy::Policy;
 use super::record::CloseSeen;
 
 /// Why a tunnel ended. Every tunnel ends with exactly one cause: the first thing that made it end.
@@ -44,8 +43,8 @@ impl Cause {
         }
     }
 
-    /// The Close frame that `to` is told with, and its code; `None` where only the end of the stream can tell.
-    pub(super) fn farewell(self, to: Side, policy: &Policy) -> Option<(CloseSeen, CloseFrame)> {
+    /// The Close frame that `to` is told with, and its code, which is `vanished` for a client that lost its server; `None` where only the end of the stream can tell.
+    pub(super) fn farewell(self, to: Side, vanished: CloseCode) -> Option<(CloseSeen, CloseFrame)> {
         let (code, reason): (CloseCode, &dyn fmt::Display) = match self {
             // Its Close would be answered by the other side, which is gone: the answer repeats the code
             // (RFC 6455 5.5.1).
@@ -55,7 +54,7 @@ impl Cause {
             }
             Cause::Closed(..) => (CloseCode::GOING_AWAY, &"the other side is gone"),
             Cause::Vanished(side) if side == to => return None,
-            Cause::Vanished(Side::Server) => (policy.vanished_code, &"connection to the server lost"),
+            Cause::Vanished(Side::Server) => (vanished, &"connection to the server lost"),
             Cause::Vanished(Side::Client) => (CloseCode::GOING_AWAY, &"connection to the client lost"),
             Cause::Violation(side, ref rule) if side == to => (rule.close_code(), rule),
             Cause::Violation(..) => (CloseCode::GOING_AWAY, &"the other side broke a rule"),

@@ -19,7 +19,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::time::{Sleep, sleep};
-use ws::{Inspector, Role, Rules};
+use ws::{CloseCode, Inspector, Role, Rules};
 
 use self::farewell::Cause;
 use self::policy::Policy;
@@ -107,6 +107,18 @@ struct Ending {
     deadline: Pin<Box<Sleep>>,
 }
 
+impl Leg {
+    /// Ends a server's side that found no client.
+    pub fn decline(self) {
+        let Stream::Tcp(tcp) = &self.stream else { return };
+        if let Some((_, frame)) = Cause::Vanished(Side::Client).farewell(Side::Server, CloseCode::GOING_AWAY)
+        {
+            // The connection has sent nothing but a handshake: it has room for a frame, or is lost.
+            let _ = tcp.try_write(frame.as_bytes());
+        }
+    }
+}
+
 impl Tunnel {
     /// Enters the tunnel in `registry`, where it stays until it has resolved or is dropped.
     pub fn new(start: Start, registry: &Rc<Registry>) -> Self {
@@ -185,7 +197,7 @@ impl Tunnel {
 
     /// Tells `to` that it is over, unless it knows.
     fn tell(&mut self, to: Side, cause: Cause) {
-        let farewell = cause.farewell(to, &self.entry.account.policy);
+        let farewell = cause.farewell(to, self.entry.account.policy.vanished_code);
         let (code, frame) = farewell.unzip();
         if self.direction_to(to).end(frame) {
             self.ending().codes.sent(to, code.unwrap_or_default());
@@ -274,7 +286,7 @@ impl Tunnel {
             duration: self.entry.opened.elapsed(),
             progress: self.entry.progress.get(),
             codes: ending.map(|ending| self.codes(ending)).unwrap_or_default(),
-            cause: ending.and_then(|ending| ending.cause).unwrap_or(Cause::Shutdown),
+            cause: ending.and_then(|ending| ending.cause).unwrap_or(Cause::Panic),
         }
     }
 }

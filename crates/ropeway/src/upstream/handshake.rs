@@ -7,7 +7,7 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, HOST, HeaderMap};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, UPGRADE};
 use http::{Extensions, Request, Response, StatusCode, Uri, Version, response};
 use http_body_util::Empty;
 use hyper::body::{Body, Incoming};
@@ -28,6 +28,9 @@ use crate::tunnel::Leg;
 
 /// Longer heads of answers are faults of the server.
 const MAX_HEAD: usize = 32 * 1024;
+
+/// How long a refusal's body may take from when it is wanted, if its time is over by then.
+const BODY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// More of a refusal's body is cut off.
 const MAX_REFUSAL: usize = 64 * 1024;
@@ -96,7 +99,7 @@ pub async fn invite(
     let tcp =
         connect(server.host(), server.port(), deadlines.connect).await.map_err(|error| match error {
             ConnectError::Failed(_) => Fault::ConnectFailed,
-            ConnectError::TimedOut(_) => Fault::ConnectTimeout,
+            ConnectError::TimedOut => Fault::ConnectTimeout,
         })?;
     let deadline = Instant::now() + deadlines.handshake;
     let asked = timeout_at(deadline, ask(tcp, request(server, invitation))).await;
@@ -120,13 +123,21 @@ impl Refusal {
     /// Cancel safe: dropped, the connection is closed.
     pub async fn read(mut self) -> Reply {
         let (mut head, mut body) = self.response.into_parts();
+        let upgrade =
+            head.headers.get(UPGRADE).filter(|_| head.status == StatusCode::UPGRADE_REQUIRED).cloned();
         head.headers = end_to_end(&head.headers, &[ERROR_HEADER]);
+        if let Some(upgrade) = upgrade {
+            // A 426 says what to upgrade to (RFC 9110 15.5.22).
+            head.headers.insert(UPGRADE, upgrade);
+            head.headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        }
         // The client's connection is not the server's (RFC 9110 2.5).
         head.version = Version::HTTP_11;
         let mut bytes = BytesMut::new();
         let reading = read_up_to(&mut body, &mut self.connection, &mut bytes);
-        // In time or not, what came is relayed.
-        let whole = timeout_at(self.deadline, reading).await.unwrap_or(false);
+        // In time or not, what came is relayed. Other servers may have been tried since the head came.
+        let deadline = self.deadline.max(Instant::now() + BODY_PATIENCE);
+        let whole = timeout_at(deadline, reading).await.unwrap_or(false);
         let body = if whole { ReplyBody::whole(bytes) } else { ReplyBody::cut(bytes) };
         if !whole {
             head.headers.remove(CONTENT_LENGTH);
