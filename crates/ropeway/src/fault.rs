@@ -153,7 +153,9 @@ impl fmt::Display for Fault {
             Fault::ConnectTimeout => "no server could be connected to in time",
             Fault::HandshakeTimeout => "the server did not answer in time",
             Fault::NoAnswer => "the server closed the connection without an answer",
-            Fault::AnswerMalformed => "the server's answer is invalid: not HTTP, or a head over 32 KiB",
+            Fault::AnswerMalformed => {
+                "the server's answer is invalid: not HTTP, or a head over 32 KiB or 100 headers"
+            }
             Fault::AnswerInvalid(fault) => return write!(f, "the server's answer is invalid: {fault}"),
         })
     }

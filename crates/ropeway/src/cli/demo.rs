@@ -1,7 +1,7 @@
 //! `ropeway demo`.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::thread;
 
@@ -62,7 +62,10 @@ fn backends() -> io::Result<[SocketAddr; 2]> {
     Ok(addresses)
 }
 
-fn what_to_try(address: SocketAddr) -> String {
+fn what_to_try(mut address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        address.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
     format!(
         "
 Ropeway carries WebSockets to two echo backends. Try:

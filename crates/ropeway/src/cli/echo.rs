@@ -33,6 +33,7 @@ use super::address;
 use super::run::failure;
 use crate::app::runtime;
 use crate::lifecycle::Lifecycle;
+use crate::net::limits::raise_open_files;
 use crate::net::listener::listen;
 use crate::net::reply::{Reply, ReplyBody};
 use crate::spec::types::GoDuration;
@@ -67,6 +68,7 @@ fn close_code(text: &str) -> Result<CloseCode, String> {
 
 /// Runs until the process is ended.
 pub(super) fn run(options: &EchoOptions) -> ExitCode {
+    raise_open_files();
     let listeners =
         match options.listen.iter().map(|address| listen(*address)).collect::<io::Result<Vec<_>>>() {
             Ok(listeners) => listeners,
@@ -92,7 +94,12 @@ pub fn serve(listeners: Vec<TcpListener>, options: &EchoOptions, stop: &Cancella
             let listener = tokio::net::TcpListener::from_std(listener)?;
             let (options, connections) = (Rc::new(options.clone()), lifecycle.clone());
             lifecycle.spawn(async move {
-                while let Ok((tcp, _)) = listener.accept().await {
+                loop {
+                    let Ok((tcp, _)) = listener.accept().await else {
+                        // No descriptors left, most likely: some come back.
+                        sleep(Duration::from_millis(100)).await;
+                        continue;
+                    };
                     let options = options.clone();
                     connections.spawn(async move {
                         // Whatever ends a connection ends only that.
