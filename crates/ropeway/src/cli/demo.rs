@@ -12,7 +12,6 @@ use super::run::{failure, start_and_wait};
 use crate::app::Options;
 use crate::net::listener::listen;
 use crate::spec::Source;
-use crate::spec::types::GoDuration;
 use crate::supervisor::load::load;
 
 /// What the demonstration runs; a good first file to change.
@@ -55,10 +54,9 @@ fn backends() -> io::Result<[SocketAddr; 2]> {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let listeners = vec![listen(any)?, listen(any)?];
     let addresses = [listeners[0].local_addr()?, listeners[1].local_addr()?];
-    let options = EchoOptions { listen: Vec::new(), delay: GoDuration::default(), refuse: None, close: None };
     thread::Builder::new()
         .name("echo".into())
-        .spawn(move || echo::serve(listeners, &options, &CancellationToken::new()))?;
+        .spawn(move || echo::serve(listeners, &EchoOptions::default(), &CancellationToken::new()))?;
     Ok(addresses)
 }
 

@@ -1,7 +1,10 @@
 //! `ropeway echo`: a backend to try things with.
 //!
-//! It sends every message back frame by frame as it comes, so that a message of any size needs no memory, and
-//! keeps to RFC 6455 in all else.
+//! It sends every message back frame by frame as it comes, so that a message of any size needs no memory. It keeps
+//! to RFC 6455 ([`strict`]), or, to see what a gateway lets through, to nothing ([`lenient`]).
+
+mod lenient;
+mod strict;
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -23,12 +26,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use ws::CloseCode;
 use ws::handshake::{accept_key, check_request};
-use ws::{
-    CloseCode, CloseFrame, Control, Header, Inspector, OpCode, Outcome, Role, Rules, apply_mask,
-    control_frame,
-};
 
+use self::lenient::Lenient;
+use self::strict::Strict;
 use super::address;
 use super::run::failure;
 use crate::app::runtime;
@@ -40,7 +42,7 @@ use crate::spec::types::GoDuration;
 use crate::upstream::headers::pairs;
 
 /// Send every WebSocket message back.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct EchoOptions {
     /// Where to listen
     #[arg(long, required = true, num_args = 1.., value_name = "ADDR:PORT", value_parser = address)]
@@ -54,6 +56,9 @@ pub struct EchoOptions {
     /// Close each WebSocket with this code after its first message
     #[arg(long, value_name = "CODE", value_parser = close_code)]
     pub close: Option<CloseCode>,
+    /// Check nothing behind the handshake: send every frame back, however wrong it is
+    #[arg(long, conflicts_with = "close")]
+    pub lenient: bool,
 }
 
 fn refusal(text: &str) -> Result<StatusCode, String> {
@@ -127,9 +132,13 @@ async fn serve_connection(tcp: TcpStream, options: &EchoOptions) -> Result<(), h
     });
     let parts = http1::Builder::new().serve_connection(TokioIo::new(tcp), service).without_shutdown().await?;
     if agreed.get() {
-        let mut tcp = parts.io.into_inner();
+        let (tcp, early) = (parts.io.into_inner(), BytesMut::from(&parts.read_buf[..]));
         // Lost or not, it is over.
-        let _ = Session::new(options).run(&mut tcp, BytesMut::from(&parts.read_buf[..])).await;
+        let _ = if options.lenient {
+            converse(tcp, early, Lenient::default()).await
+        } else {
+            converse(tcp, early, Strict::new(options.close)).await
+        };
     }
     Ok(())
 }
@@ -163,104 +172,27 @@ fn plain(status: StatusCode, text: String) -> Reply {
     reply
 }
 
-/// One WebSocket.
-struct Session {
-    inspector: Inspector,
-    /// Of the data frame under way.
-    mask: [u8; 4],
-    len: u64,
-    left: u64,
-    close: Option<CloseCode>,
-}
-
-impl Session {
-    fn new(options: &EchoOptions) -> Self {
-        let rules =
-            Rules { sender: Role::Client, deflate: false, max_message: u64::MAX, validate_utf8: true };
-        Session { inspector: Inspector::new(rules), mask: [0; 4], len: 0, left: 0, close: options.close }
-    }
-
-    /// Echoes until either side closes. `input` was read behind the handshake.
-    async fn run(mut self, tcp: &mut TcpStream, mut input: BytesMut) -> io::Result<()> {
-        let mut output = BytesMut::new();
-        loop {
-            let over = self.take(&mut input, &mut output);
-            tcp.write_all(&output).await?;
-            output.clear();
-            if over {
-                return finish(tcp).await;
-            }
-            input.reserve(CHUNK);
-            if tcp.read_buf(&mut input).await? == 0 {
-                return Ok(());
-            }
-        }
-    }
-
+/// One side of a WebSocket, without its socket.
+trait Echo {
     /// Turns what is whole of `input` into `output`; whether that was the end.
-    fn take(&mut self, input: &mut BytesMut, output: &mut BytesMut) -> bool {
-        loop {
-            let step = self.inspector.advance(input);
-            let data = input.split_to(step.settled);
-            self.echo(data, output);
-            if let Some(code) = self.close.filter(|_| self.inspector.messages() > 0) {
-                output.extend_from_slice(CloseFrame::new(code, "as asked", None).as_bytes());
-                return true;
-            }
-            match step.outcome {
-                Outcome::More => return false,
-                Outcome::Control(control) => {
-                    let frame = input.split_to(control.wire_len);
-                    if answer_control(&control, &frame, output) {
-                        return true;
-                    }
-                }
-                Outcome::Violation(violation) => {
-                    let reason = violation.to_string();
-                    output
-                        .extend_from_slice(CloseFrame::new(violation.close_code(), &reason, None).as_bytes());
-                    return true;
-                }
-            }
-        }
-    }
-
-    /// Data frames, without their masks.
-    fn echo(&mut self, mut data: BytesMut, output: &mut BytesMut) {
-        while !data.is_empty() {
-            if self.left == 0 {
-                // The inspector lets only whole headers pass.
-                let Ok(Some((header, len))) = Header::decode(&data) else { return };
-                let _ = data.split_to(len);
-                (self.mask, self.len, self.left) = (header.mask.unwrap_or_default(), header.len, header.len);
-                let mut head = [0; Header::MAX];
-                let len = Header { mask: None, ..header }.encode(&mut head);
-                output.extend_from_slice(&head[..len]);
-                continue;
-            }
-            let len = self.left.min(data.len() as u64) as usize;
-            let mut payload = data.split_to(len);
-            apply_mask(&mut payload, self.mask, self.len - self.left);
-            output.extend_from_slice(&payload);
-            self.left -= len as u64;
-        }
-    }
+    fn take(&mut self, input: &mut BytesMut, output: &mut BytesMut) -> bool;
 }
 
-/// Bytes read at once.
-const CHUNK: usize = 64 * 1024;
-
-/// Answers a ping, or a Close: whether it was that.
-fn answer_control(control: &Control, frame: &[u8], output: &mut BytesMut) -> bool {
-    let mut room = [0; 125];
-    let payload = control.payload(frame, &mut room);
-    let opcode = match control.opcode {
-        OpCode::Ping => OpCode::Pong,
-        OpCode::Close => OpCode::Close,
-        _ => return false,
-    };
-    output.extend_from_slice(control_frame(opcode, payload, None).as_bytes());
-    opcode == OpCode::Close
+/// Echoes until either side closes. `input` was read behind the handshake.
+async fn converse(mut tcp: TcpStream, mut input: BytesMut, mut echo: impl Echo) -> io::Result<()> {
+    let mut output = BytesMut::new();
+    loop {
+        let over = echo.take(&mut input, &mut output);
+        tcp.write_all(&output).await?;
+        output.clear();
+        if over {
+            return finish(&mut tcp).await;
+        }
+        input.reserve(CHUNK);
+        if tcp.read_buf(&mut input).await? == 0 {
+            return Ok(());
+        }
+    }
 }
 
 /// The server closes first, and waits for the client to follow (RFC 6455 7.1.1).
@@ -271,3 +203,6 @@ async fn finish(tcp: &mut TcpStream) -> io::Result<()> {
     tokio::time::timeout(Duration::from_secs(5), drain).await?;
     Ok(())
 }
+
+/// Bytes read at once.
+const CHUNK: usize = 64 * 1024;
