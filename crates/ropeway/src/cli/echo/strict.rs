@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 use ws::{
-    CloseCode, CloseFrame, Control, Header, Inspector, OpCode, Outcome, Role, Rules, apply_mask,
+    CloseCode, CloseFrame, Control, Header, Inspector, OpCode, Outcome, Role, Rules, Violation, apply_mask,
     control_frame,
 };
 
@@ -33,7 +33,8 @@ impl Echo for Strict {
             let step = self.inspector.advance(input);
             let data = input.split_to(step.settled);
             self.echo(data, output);
-            if let Some(code) = self.close.filter(|_| self.inspector.messages() > 0) {
+            let asked = self.close.filter(|_| self.inspector.messages() > 0);
+            if let Some(code) = asked.filter(|_| self.at_frame_border()) {
                 output.extend_from_slice(CloseFrame::new(code, "as asked", None).as_bytes());
                 return true;
             }
@@ -46,9 +47,7 @@ impl Echo for Strict {
                     }
                 }
                 Outcome::Violation(violation) => {
-                    let reason = violation.to_string();
-                    output
-                        .extend_from_slice(CloseFrame::new(violation.close_code(), &reason, None).as_bytes());
+                    self.reproach(violation, output);
                     return true;
                 }
             }
@@ -57,6 +56,19 @@ impl Echo for Strict {
 }
 
 impl Strict {
+    /// Nowhere else can a frame of ours begin (RFC 6455 5.4).
+    fn at_frame_border(&self) -> bool {
+        self.left == 0
+    }
+
+    /// Says why it ends, where that can be said.
+    fn reproach(&self, violation: Violation, output: &mut BytesMut) {
+        if self.at_frame_border() {
+            let frame = CloseFrame::new(violation.close_code(), &violation.to_string(), None);
+            output.extend_from_slice(frame.as_bytes());
+        }
+    }
+
     /// Data frames, without their masks.
     fn echo(&mut self, mut data: BytesMut, output: &mut BytesMut) {
         while !data.is_empty() {
@@ -90,4 +102,44 @@ fn answer_control(control: &Control, frame: &[u8], output: &mut BytesMut) -> boo
     };
     output.extend_from_slice(control_frame(opcode, payload, None).as_bytes());
     opcode == OpCode::Close
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNMASKED: [u8; 4] = [0; 4];
+
+    #[test]
+    fn no_frame_begins_inside_another() {
+        let mut strict = Strict::new(None);
+        assert_eq!(echo(&mut strict, &frame(0x81, 4, b"ok")), (vec![0x81, 4, b'o', b'k'], false));
+        assert_eq!(
+            echo(&mut strict, b"\xFF"),
+            (vec![], true),
+            "wrong text is not followed by a Close in its frame"
+        );
+
+        let mut strict = Strict::new(CloseCode::new(4000));
+        let one_and_a_half = [frame(0x82, 1, b"x"), frame(0x82, 2, b"y")].concat();
+        assert_eq!(echo(&mut strict, &one_and_a_half), (vec![0x82, 1, b'x', 0x82, 2, b'y'], false));
+        let (rest, over) = echo(&mut strict, b"z");
+        assert_eq!((&rest[..2], over), (&b"z\x88"[..], true));
+    }
+
+    #[test]
+    fn a_wrong_frame_is_reproached() {
+        let (answer, over) = echo(&mut Strict::new(None), &frame(0x83, 0, b""));
+        assert_eq!((&answer[..1], &answer[2..4], over), (&b"\x88"[..], &1002u16.to_be_bytes()[..], true));
+    }
+
+    fn frame(first: u8, len: u8, payload: &[u8]) -> Vec<u8> {
+        [&[first, 0x80 | len], &UNMASKED[..], payload].concat()
+    }
+
+    fn echo(strict: &mut Strict, bytes: &[u8]) -> (Vec<u8>, bool) {
+        let (mut input, mut output) = (BytesMut::from(bytes), BytesMut::new());
+        let over = strict.take(&mut input, &mut output);
+        (output.to_vec(), over)
+    }
 }
