@@ -31,6 +31,7 @@ async def main():
         select_subprotocol=select,
         compression=compression,
         max_size=None,
+        ping_interval=None,  # what it sends is only what it was sent
         close_timeout=1,
     ) as server:
         peer.emit("ready", port=server.sockets[0].getsockname()[1])
