@@ -60,7 +60,7 @@ impl Process {
                 return found;
             }
             drop(lines);
-            self.check_patience(began, &format!("print `{what}` {count} times"));
+            self.check_patience(began, PATIENCE, &format!("print `{what}` {count} times"));
         }
     }
 
@@ -91,14 +91,19 @@ impl Process {
     }
 
     /// Ends standard input and waits for the end of the program.
-    pub(crate) fn wait(mut self) -> Ended {
+    pub(crate) fn wait(self) -> Ended {
+        self.wait_for(PATIENCE)
+    }
+
+    /// The same, where it may take this long.
+    pub(crate) fn wait_for(mut self, patience: Duration) -> Ended {
         drop(self.stdin.take());
         let began = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            self.check_patience(began, "end");
+            self.check_patience(began, patience, "end");
         };
         Ended { code: status.code(), out: self.out.whole(), err: self.err.whole() }
     }
@@ -109,14 +114,14 @@ impl Process {
             if let Some(line) = lines.lines.lock().unwrap().iter().find(|line| line.contains(what)) {
                 return line.clone();
             }
-            self.check_patience(began, &format!("print `{what}`"));
+            self.check_patience(began, PATIENCE, &format!("print `{what}`"));
         }
     }
 
-    fn check_patience(&self, began: Instant, what: &str) {
+    fn check_patience(&self, began: Instant, patience: Duration, what: &str) {
         let so_far = |lines: &Lines| lines.lines.lock().unwrap().join("\n");
         assert!(
-            began.elapsed() < PATIENCE,
+            began.elapsed() < patience,
             "{} did not {what}; it printed:\n{}\n{}",
             self.name,
             so_far(&self.out),

@@ -8,8 +8,9 @@ use std::net::SocketAddr;
 
 use testkit::TestGateway;
 
-use self::suite::{Client, Echo, FuzzingServer, Library, fuzz};
+use self::suite::{Client, Echo, FuzzingServer, fuzz};
 use self::verdicts::{Expected, Verdicts};
+use crate::real::peers;
 
 /// Frames and messages, pings, reserved bits and opcodes, fragments, UTF-8, closes, and one long message.
 const PROTOCOL: &[&str] = &["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*"];
@@ -33,18 +34,12 @@ fn a_strict_server_does_as_expected_alone_and_behind_the_gateway() {
 
 #[test]
 fn large_messages_pass_as_they_do_without_the_gateway() {
-    if long() {
-        let backend = Library::websockets();
-        compare(backend.address, LARGE, &Expected::read(include_str!("server_large.txt")));
-    }
+    compare_if_long(LARGE, include_str!("server_large.txt"));
 }
 
 #[test]
 fn compressed_messages_pass_as_they_do_without_the_gateway() {
-    if long() {
-        let backend = Library::websockets();
-        compare(backend.address, COMPRESSED, &Expected::read(include_str!("server_compressed.txt")));
-    }
+    compare_if_long(COMPRESSED, include_str!("server_compressed.txt"));
 }
 
 #[test]
@@ -75,6 +70,14 @@ fn compare(backend: SocketAddr, cases: &[&str], expected: &Expected) {
     expected.check_behind_gateway(&fuzz(gateway.address, cases));
 }
 
+/// The same with a backend that takes each message whole, and compresses.
+fn compare_if_long(cases: &[&str], expected: &str) {
+    if std::env::var_os("ROPEWAY_LONG").is_some() {
+        let backend = peers::Echo::start(peers::Library::Websockets, &[]);
+        compare(SocketAddr::from(([127, 0, 0, 1], backend.port)), cases, &Expected::read(expected));
+    }
+}
+
 /// Leads a client through the cases of the fuzzing server, directly or through a gateway with these lines of a pool.
 fn lead(client: Client, cases: &[&str], pool: Option<&str>) -> Verdicts {
     let server = FuzzingServer::start(cases);
@@ -93,8 +96,4 @@ fn gateway_to(server: SocketAddr, pool: &str) -> TestGateway {
          \x20   backend: NAME-ws\n---\nname: NAME-ws\nkind: Pipeline\nfilters:\n- kind: WebSocketProxy\n\
          \x20 name: proxy\n  pools:\n  - servers:\n    - url: ws://{server}\n{pool}"
     ))
-}
-
-fn long() -> bool {
-    std::env::var_os("ROPEWAY_LONG").is_some()
 }

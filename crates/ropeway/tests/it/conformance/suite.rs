@@ -1,44 +1,50 @@
 //! The programs that take part: the suite as a client and as a server, and those it tests.
 
-use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use ropeway::cli::{EchoOptions, serve_echo};
 use tokio_util::sync::CancellationToken;
 
 use super::verdicts::Verdicts;
+use crate::cli::process::{Process, json};
+use crate::real::peers::python;
 
 /// Cases at a time: most of their time they wait for what should not come.
 const PARALLEL: &str = "8";
 
-/// For one run, all cases together.
-const SECONDS: &str = "1200";
+/// For one run, all cases together. The programs keep no time of their own.
+const PATIENCE: Duration = Duration::from_secs(300);
+const UNTIMED: [&str; 2] = ["--timeout", "0"];
 
 /// Runs the suite as a client of `server`.
 pub(super) fn fuzz(server: SocketAddr, cases: &[&str]) -> Verdicts {
-    let url = format!("ws://{server}/ws");
-    let arguments = [&["client", &url], cases, &["--parallel", PARALLEL, "--timeout", SECONDS]].concat();
-    Verdicts::read(&Program::python("autobahn.py", &arguments).output())
+    let mut suite = python("autobahn.py");
+    suite
+        .args(["client", &format!("ws://{server}/ws")])
+        .args(cases)
+        .args(["--parallel", PARALLEL])
+        .args(UNTIMED);
+    Verdicts::read(&output(Process::start(&mut suite)))
 }
 
 /// The suite as a server, until its client has been through all cases.
 pub(super) struct FuzzingServer {
-    suite: Program,
+    suite: Process,
     pub(super) address: SocketAddr,
 }
 
 impl FuzzingServer {
     pub(super) fn start(cases: &[&str]) -> Self {
-        let mut suite =
-            Program::python("autobahn.py", &[&["server"], cases, &["--timeout", SECONDS]].concat());
-        FuzzingServer { address: suite.ready(), suite }
+        let suite = Process::start(python("autobahn.py").arg("server").args(cases).args(UNTIMED));
+        FuzzingServer { address: ready(&suite), suite }
     }
 
-    pub(super) fn verdicts(mut self) -> Verdicts {
-        Verdicts::read(&self.suite.output())
+    pub(super) fn verdicts(self) -> Verdicts {
+        let output = output(self.suite);
+        // The first line said where it listens.
+        Verdicts::read(output.split_once('\n').unwrap().1)
     }
 }
 
@@ -54,16 +60,12 @@ pub(super) enum Client {
 impl Client {
     /// Goes through the cases of the suite at `address`.
     pub(super) fn visit(self, address: SocketAddr) {
-        let url = format!("ws://{address}");
-        let lenient: &[&str] = match self {
-            Client::Strict => &[],
-            Client::Lenient => &["--lenient"],
-        };
-        Program::python(
-            "client_autobahn.py",
-            &[&[&url, "--parallel", PARALLEL, "--timeout", SECONDS], lenient].concat(),
-        )
-        .output();
+        let mut client = python("client_autobahn.py");
+        client.args([&format!("ws://{address}"), "--parallel", PARALLEL]).args(UNTIMED);
+        if let Client::Lenient = self {
+            client.arg("--lenient");
+        }
+        output(Process::start(&mut client));
     }
 }
 
@@ -101,72 +103,15 @@ impl Drop for Echo {
     }
 }
 
-/// An echo backend that takes each message whole, and permessage-deflate.
-pub(super) struct Library {
-    _program: Program,
-    pub(super) address: SocketAddr,
+/// Where a program of `peers/` listens, once it does.
+fn ready(process: &Process) -> SocketAddr {
+    let port = json(&process.out("\"ready\""))["port"].as_u64().unwrap();
+    SocketAddr::from(([127, 0, 0, 1], port.try_into().unwrap()))
 }
 
-impl Library {
-    pub(super) fn websockets() -> Self {
-        let mut program = Program::python("echo_websockets.py", &[]);
-        let address = program.ready();
-        program.ignore_output();
-        Library { _program: program, address }
-    }
-}
-
-/// A peer of `peers/`, killed when dropped.
-struct Program {
-    child: Child,
-    stdout: Option<BufReader<ChildStdout>>,
-}
-
-impl Program {
-    fn python(name: &str, arguments: &[&str]) -> Self {
-        let python = peers().join("../.venv/bin/python3");
-        assert!(python.exists(), "the Python peers are not installed: run scripts/test");
-        Self::start(Command::new(python).arg(peers().join("python").join(name)).args(arguments))
-    }
-
-    fn start(command: &mut Command) -> Self {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let stdout = child.stdout.take().map(BufReader::new);
-        Program { child, stdout }
-    }
-
-    /// Waits for the line `{"event": "ready", "port": N}`, and says where that is.
-    fn ready(&mut self) -> SocketAddr {
-        let mut line = String::new();
-        self.stdout.as_mut().unwrap().read_line(&mut line).unwrap();
-        let event: serde_json::Value = serde_json::from_str(&line).unwrap();
-        SocketAddr::from(([127, 0, 0, 1], event["port"].as_u64().unwrap().try_into().unwrap()))
-    }
-
-    /// What it prints until it ends, which must be well and in its own time.
-    fn output(&mut self) -> String {
-        let mut output = String::new();
-        self.stdout.take().unwrap().read_to_string(&mut output).unwrap();
-        let status = self.child.wait().unwrap();
-        assert!(status.success(), "{status}: {output}");
-        output
-    }
-
-    /// Nobody reads what it prints from now on, and it does not wait for anyone.
-    fn ignore_output(&mut self) {
-        let mut stdout = self.stdout.take().unwrap();
-        thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // It may have ended: either way there is nothing left to do.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn peers() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../peers"))
+/// What it printed until it ended, which must be well and in time.
+fn output(process: Process) -> String {
+    let ended = process.wait_for(PATIENCE);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    ended.out
 }

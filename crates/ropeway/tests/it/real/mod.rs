@@ -2,7 +2,7 @@
 
 mod curl;
 pub(crate) mod needs;
-mod peers;
+pub(crate) mod peers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -58,7 +58,8 @@ pub(crate) fn browser(url: &str) -> Ended {
     Process::start(node("browser.mjs").args([url, "--timeout", "60"])).wait()
 }
 
-fn python(program: &str) -> Command {
+/// A Python program of `peers/`.
+pub(crate) fn python(program: &str) -> Command {
     let mut command = Command::new(needs::python());
     command.arg(format!("{}/peers/python/{program}", needs::ROOT));
     command
