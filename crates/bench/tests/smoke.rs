@@ -68,7 +68,8 @@ fn a_comparison_prints_a_table() {
     }
     let output = Command::new(BENCH)
         .args(["compare", "--only", "raw", "--shapes", "4x64B", "--rounds", "2"])
-        .args(["--seconds", "0.1", "--warmup", "0.1"])
+        // Long enough for a machine that does something else besides.
+        .args(["--seconds", "1", "--warmup", "0.1"])
         .output()
         .unwrap();
 
@@ -81,7 +82,7 @@ fn a_comparison_prints_a_table() {
 fn load(proxy: &str, backend: &str, pid: u32, shapes: &str) -> Output {
     Command::new(BENCH)
         .args(["load", "--proxy", proxy, "--backend", backend, "--pid", &pid.to_string(), "--shapes", shapes])
-        .args(["--seconds", "0.1", "--warmup", "0.1", "--settle", "0"])
+        .args(["--seconds", "0.5", "--warmup", "0.1", "--settle", "0"])
         .output()
         .unwrap()
 }
