@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 
+use rustix::process::Signal;
 use serde_json::Value;
-use testkit::{Backend, Peer, free_port, masked, op};
+use testkit::{Backend, Peer, eventually, free_port, masked, op};
 
 use super::process::{Gateway, Process, json, ropeway};
 use super::{documents, open};
@@ -104,6 +105,22 @@ fn administration() {
     assert!(ended.contains("ropeway_tunnels 0\n"), "{ended}");
     assert!(ended.contains("ropeway_tunnels_ended_total{ended_by="), "{ended}");
     assert!(ended.contains("ropeway_requests_total{status=\"101\",error=\"\"} 1\n"), "{ended}");
+}
+
+/// While tunnels end the gateway is alive, and not ready.
+#[test]
+fn readiness_while_it_stops() {
+    let backend = Backend::listen();
+    let text = documents(free_port(), &[backend.address], "closeTimeout: 60s");
+    let gateway = Gateway::start_with(&text, |command| command.args(["--admin", "127.0.0.1:0"]));
+    let line = gateway.process.err("administration");
+    let admin = json(&line)["address"].as_str().unwrap().parse().unwrap();
+    let (client, server) = open(gateway.address, &backend, "");
+    gateway.process.signal(Signal::TERM);
+    eventually("it is not ready", || ask(admin, "GET /readyz").starts_with("HTTP/1.1 503 ").then_some(()));
+    assert!(ask(admin, "GET /livez").starts_with("HTTP/1.1 200 "));
+    drop((client, server));
+    assert_eq!(gateway.process.wait().code, Some(0));
 }
 
 fn ask(address: SocketAddr, request: &str) -> String {
