@@ -30,7 +30,7 @@ pub struct Rules {
     pub validate_utf8: bool,
 }
 
-/// Judges one direction of a WebSocket. Holds no bytes and never allocates; see the [crate](crate)'s page for the
+/// Judges one direction of a WebSocket. Holds no bytes and never allocates; see the [crate]'s page for the
 /// order of calls.
 #[derive(Clone, Debug)]
 pub struct Inspector {

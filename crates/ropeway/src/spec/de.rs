@@ -1,4 +1,4 @@
-//! A serde `Deserializer` over a [`Tree`], which knows places and does not stop at the first unknown key.
+//! A serde `Deserializer` over a `Tree`, which knows places and does not stop at the first unknown key.
 
 use std::{fmt, ops::ControlFlow};
 

@@ -1,6 +1,6 @@
 //! WebSocket tunnels: from the two handshaken connections to the record of how it ended.
 //!
-//! A tunnel is one task and one future that polls both directions on every wake. [`relay`] moves the bytes,
+//! A tunnel is one task and one future that polls both directions on every wake. `relay` moves the bytes,
 //! [`farewell`] says how it ends, [`registry`] is where others find it.
 
 pub mod farewell;
