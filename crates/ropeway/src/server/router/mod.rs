@@ -179,10 +179,9 @@ impl Router {
     }
 }
 
-/// The host that is asked for, without port and in lower case.
+/// The host that is asked for, without port and in lower case. `Host` alone says so: an absolute target was put there.
 fn host_of(head: &request::Parts) -> String {
-    let authority = head.uri.authority().map(http::uri::Authority::as_str);
-    let host = authority.or_else(|| head.headers.get(HOST)?.to_str().ok()).unwrap_or_default();
+    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let port = host.rfind(':').filter(|&colon| !host[colon..].contains(']'));
     host[..port.unwrap_or(host.len())].trim_end_matches('.').to_ascii_lowercase()
 }
