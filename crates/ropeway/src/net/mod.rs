@@ -2,6 +2,7 @@
 
 pub mod forwarded;
 pub mod limits;
+pub mod linger;
 pub mod listener;
 pub mod reply;
 pub mod stream;

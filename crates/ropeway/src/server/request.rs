@@ -17,15 +17,15 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::serving::Front;
 use super::worker::{Arrival, Local, Seat};
 use crate::context::{Context, Upgrade};
 use crate::fault::Fault;
 use crate::net::Stream;
+use crate::net::linger::linger;
 use crate::net::reply::{ERROR_HEADER, Reply, refusal};
 use crate::tunnel::{Leg, Start, Tunnel, TunnelId};
 
@@ -35,8 +35,7 @@ const MAX_HEAD: usize = 32 * 1024;
 /// How long requests may go on once it is time to stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
-/// After a refusal, what the client still sends is read for this long at most: closing a socket with unread
-/// bytes would take the answer away from the client before it could read it.
+/// How long a client may go on sending after its last answer.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// What a request leaves behind when its answer is a 101.
@@ -58,7 +57,7 @@ pub(super) async fn serve_connection(arrival: Arrival, local: Rc<Local>) {
     let Some((tcp, early)) = serve_requests(tcp, peer, &front, &local, &opening).await else { return };
     match opening.take() {
         Some(opening) => start_tunnel(opening, Leg { stream: Stream::Tcp(tcp), early }, front, seat, &local),
-        None => linger(tcp).await,
+        None => linger(tcp, LINGER).await,
     }
 }
 
@@ -220,15 +219,4 @@ impl Future for Running {
         self.front.metrics.ended(record.cause.ended_by(), record.cause.to_string());
         Poll::Ready(())
     }
-}
-
-/// Ends a connection so that its last answer arrives.
-async fn linger(mut tcp: TcpStream) {
-    if tcp.shutdown().await.is_err() {
-        return;
-    }
-    let mut waste = vec![0; 4096];
-    let drain = async { while tcp.read(&mut waste).await.is_ok_and(|read| read > 0) {} };
-    // In time or not, the connection is closed now.
-    let _ = timeout(LINGER, drain).await;
 }

@@ -36,6 +36,7 @@ use super::run::failure;
 use crate::app::runtime;
 use crate::lifecycle::Lifecycle;
 use crate::net::limits::raise_open_files;
+use crate::net::linger::linger;
 use crate::net::listener::listen;
 use crate::net::reply::{Reply, ReplyBody};
 use crate::spec::types::GoDuration;
@@ -186,7 +187,9 @@ async fn converse(mut tcp: TcpStream, mut input: BytesMut, mut echo: impl Echo) 
         tcp.write_all(&output).await?;
         output.clear();
         if over {
-            return finish(&mut tcp).await;
+            // The server closes first, and waits for the client to follow (RFC 6455 7.1.1).
+            linger(tcp, PATIENCE).await;
+            return Ok(());
         }
         input.reserve(CHUNK);
         if tcp.read_buf(&mut input).await? == 0 {
@@ -195,14 +198,8 @@ async fn converse(mut tcp: TcpStream, mut input: BytesMut, mut echo: impl Echo) 
     }
 }
 
-/// The server closes first, and waits for the client to follow (RFC 6455 7.1.1).
-async fn finish(tcp: &mut TcpStream) -> io::Result<()> {
-    tcp.shutdown().await?;
-    let mut waste = vec![0; 4096];
-    let drain = async { while tcp.read(&mut waste).await.is_ok_and(|read| read > 0) {} };
-    tokio::time::timeout(Duration::from_secs(5), drain).await?;
-    Ok(())
-}
+/// How long a client may take to close its connection.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Bytes read at once.
 const CHUNK: usize = 64 * 1024;
