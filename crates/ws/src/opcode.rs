@@ -26,11 +26,6 @@ impl OpCode {
         self.bits() & 0x8 != 0 // RFC 6455 5.5
     }
 
-    /// Text, binary or a continuation of either.
-    pub const fn is_data(self) -> bool {
-        !self.is_control()
-    }
-
     /// Reads the low four bits of a frame's first byte; `None` for the reserved values.
     pub(crate) const fn from_bits(bits: u8) -> Option<OpCode> {
         Some(match bits {
