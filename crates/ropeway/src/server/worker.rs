@@ -18,6 +18,7 @@ use super::accept::accept;
 use super::request::serve_connection;
 use super::serving::Front;
 use crate::lifecycle::Lifecycle;
+use crate::telemetry::log;
 use crate::tunnel::farewell::Cause;
 use crate::tunnel::registry::{Ask, Registries, Registry};
 
@@ -84,8 +85,12 @@ impl Workers {
             let (questions, asked) = mpsc::unbounded_channel();
             let (ready, stop) = (ready.clone(), stop.clone());
             let work = move || {
+                log::gather();
                 // A local runtime belongs to the thread that builds it.
-                let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+                let runtime = Builder::new_current_thread()
+                    .enable_all()
+                    .on_thread_park(log::flush)
+                    .build_local(LocalOptions::default());
                 let (runtime, result) = match runtime {
                     Ok(runtime) => (Some(runtime), Ok(())),
                     Err(error) => (None, Err(error)),
