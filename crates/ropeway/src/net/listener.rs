@@ -46,8 +46,9 @@ fn listen_on(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     if address.is_ipv6() {
         socket.set_only_v6(!address.ip().is_unspecified())?;
     }
-    // Accepted connections inherit it.
+    // Accepted connections inherit both. A message must not wait for the one before it to be acknowledged.
     keep_alive(&SockRef::from(&socket))?;
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;

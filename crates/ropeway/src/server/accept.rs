@@ -1,10 +1,13 @@
 //! Accepting connections, and sharing them among the workers.
 
 use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use rustix::net::{SocketFlags, acceptfrom_with};
+use tokio::io::Interest;
 use tokio::time::sleep;
 
 use super::serving::Front;
@@ -14,6 +17,10 @@ use crate::lifecycle::Lifecycle;
 /// How long to leave connections waiting in the kernel's queue when there are no descriptors or memory left.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// tokio's own listener would register every connection with this worker, before another one gets it. The type of
+/// streams watches any socket, and leaves it to us what to do with it.
+type Readiness = tokio::net::TcpStream;
+
 /// Accepts until it is time to stop. While all seats are taken, connections wait in the kernel's queue.
 pub(super) async fn accept(
     listener: std::net::TcpListener,
@@ -21,14 +28,15 @@ pub(super) async fn accept(
     workers: &Workers,
     lifecycle: &Lifecycle,
 ) {
-    let listener = match TcpListener::from_std(listener) {
-        Ok(listener) => listener,
+    let readiness = listener.try_clone().and_then(|copy| Readiness::from_std(OwnedFd::from(copy).into()));
+    let readiness = match readiness {
+        Ok(readiness) => readiness,
         Err(error) => return tracing::error!(server = front.name, %error, "cannot accept connections"),
     };
     let accepting = async {
         // The semaphore is never closed.
         while let Ok(permit) = front.seats.clone().acquire_owned().await {
-            match listener.accept().await.and_then(|(tcp, peer)| Ok((hand_over(tcp)?, peer))) {
+            match readiness.async_io(Interest::READABLE, || accept_one(&listener)).await {
                 Ok((tcp, peer)) => workers.give(tcp, peer, front, permit),
                 Err(error) => after(&error, &front.name).await,
             }
@@ -40,11 +48,10 @@ pub(super) async fn accept(
     }
 }
 
-/// Takes the socket out of this worker's runtime, so that any worker can have it.
-fn hand_over(tcp: TcpStream) -> io::Result<std::net::TcpStream> {
-    // A message must not wait for the one before it to be acknowledged.
-    tcp.set_nodelay(true)?;
-    tcp.into_std()
+fn accept_one(listener: &std::net::TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (tcp, peer) = acceptfrom_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
+    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+    Ok((tcp.into(), peer.ok_or(io::ErrorKind::Unsupported)?))
 }
 
 /// A client that left while it waited is no reason to pause; what else can be wrong with accepting is a lack
