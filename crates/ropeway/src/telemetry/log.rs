@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fmt::{self, Debug, Write as _};
 use std::io::{self, IsTerminal, Write};
+use std::time::{self, Duration, UNIX_EPOCH};
 
 use clap::ValueEnum;
 use tracing::field::{Field, Visit};
@@ -111,7 +112,7 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        SystemTime.format_time(&mut writer)?;
+        write_time(&mut writer)?;
         let metadata = event.metadata();
         writer.write_char(' ')?;
         writer.write_str(match *metadata.level() {
@@ -128,6 +129,33 @@ where
         fields.result?;
         fields.writer.write_char('\n')
     }
+}
+
+/// The time in UTC, as the library writes it, which takes long for what stays the same for a second.
+fn write_time(writer: &mut Writer<'_>) -> fmt::Result {
+    thread_local! {
+        static SECOND: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
+    }
+    let now = since_epoch();
+    SECOND.with_borrow_mut(|(second, text)| {
+        if *second != now.as_secs() {
+            text.clear();
+            SystemTime.format_time(&mut Writer::new(text))?;
+            if since_epoch().as_secs() != now.as_secs() {
+                // Whose second this is cannot be told.
+                *second = u64::MAX;
+                return writer.write_str(text);
+            }
+            text.truncate("2026-11-22T22:22:22.".len());
+            *second = now.as_secs();
+        }
+        writer.write_str(text)?;
+        write!(writer, "{:06}Z", now.subsec_micros())
+    })
+}
+
+fn since_epoch() -> Duration {
+    time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// Writes fields as `name=value`, and the message as itself.
@@ -164,6 +192,10 @@ impl Visit for Fields<'_> {
         } else {
             self.record_debug(field, &value);
         }
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.field(field, |output| write!(output.0, "{value}"));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {

@@ -43,6 +43,8 @@ pub enum Side {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TunnelId(u128);
 
+const HEX: [u8; 16] = *b"0123456789abcdef";
+
 /// What a pool holds of its tunnels to one server: whose they are, and the rules they live by.
 ///
 /// Tunnels outlive the objects of a configuration; they keep their account.
@@ -341,7 +343,12 @@ impl TunnelId {
 
 impl fmt::Display for TunnelId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        // Not `{:032x}`, which takes ten times as long: it is on every line.
+        let mut digits = [0; 32];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0.to_be_bytes()) {
+            pair.copy_from_slice(&[byte >> 4, byte & 15].map(|digit| HEX[usize::from(digit)]));
+        }
+        f.write_str(std::str::from_utf8(&digits).unwrap_or_default())
     }
 }
 
