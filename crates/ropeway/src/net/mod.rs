@@ -1,6 +1,8 @@
 //! Sockets: listening, the byte streams of a tunnel's legs, and who the peer is.
 
+pub mod begun;
 pub mod forwarded;
+pub mod head;
 pub mod limits;
 pub mod linger;
 pub mod listener;

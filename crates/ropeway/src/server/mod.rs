@@ -1,6 +1,7 @@
 //! Listeners, routing, and one request's life.
 
 pub mod accept;
+pub mod connection;
 pub mod request;
 pub mod router;
 pub mod serving;

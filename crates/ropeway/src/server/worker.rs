@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::accept::accept;
-use super::request::serve_connection;
+use super::connection::serve_connection;
 use super::serving::Front;
 use crate::lifecycle::Lifecycle;
 use crate::telemetry::log;

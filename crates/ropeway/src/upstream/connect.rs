@@ -1,13 +1,15 @@
 //! A connection to a server.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::net::{TcpStream, lookup_host};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::net::listener::keep_alive;
+use crate::spec::types::Host;
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -25,21 +27,31 @@ pub enum ConnectError {
 /// No connection, or not in time.
 ///
 /// Cancel safe: dropped, the attempt is given up.
-pub async fn connect(host: &str, port: u16, patience: Duration) -> Result<TcpStream, ConnectError> {
+pub async fn connect(host: &Host, port: u16, patience: Duration) -> Result<TcpStream, ConnectError> {
     let deadline = Instant::now() + patience;
-    let found = timeout_at(deadline, lookup_host((host, port))).await.map_err(|_| ConnectError::TimedOut)?;
+    let name = match host {
+        Host::Ip(ip) => return dial((*ip, port).into(), deadline).await,
+        Host::Name(name) => name,
+    };
+    let found =
+        timeout_at(deadline, lookup_host((&**name, port))).await.map_err(|_| ConnectError::TimedOut)?;
     let addresses: Vec<_> = found.map_err(ConnectError::Failed)?.collect();
     let mut last = ConnectError::Failed(io::Error::other("the name has no address"));
     for (tried, address) in addresses.iter().enumerate() {
         let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
         let share = deadline.saturating_duration_since(Instant::now()) / left;
-        match timeout(share, TcpStream::connect(address)).await {
-            Ok(Ok(tcp)) => return tune(tcp).map_err(ConnectError::Failed),
-            Ok(Err(error)) => last = ConnectError::Failed(error),
-            Err(_) => last = ConnectError::TimedOut,
+        match dial(*address, Instant::now() + share).await {
+            Ok(tcp) => return Ok(tcp),
+            Err(error) => last = error,
         }
     }
     Err(last)
+}
+
+async fn dial(address: SocketAddr, deadline: Instant) -> Result<TcpStream, ConnectError> {
+    let dialled =
+        timeout_at(deadline, TcpStream::connect(address)).await.map_err(|_| ConnectError::TimedOut)?;
+    dialled.and_then(tune).map_err(ConnectError::Failed)
 }
 
 fn tune(tcp: TcpStream) -> io::Result<TcpStream> {

@@ -13,6 +13,7 @@ use http_body_util::Empty;
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, Connection};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use ws::extensions::DeflateParams;
@@ -23,6 +24,8 @@ use super::headers::{end_to_end, pairs};
 use super::pool::Server;
 use crate::fault::Fault;
 use crate::net::Stream;
+use crate::net::begun::Begun;
+use crate::net::head::{self, Spelling, USUAL};
 use crate::net::reply::{ERROR_HEADER, Reply, ReplyBody};
 use crate::tunnel::Leg;
 
@@ -102,14 +105,15 @@ pub async fn invite(
             ConnectError::TimedOut => Fault::ConnectTimeout,
         })?;
     let deadline = Instant::now() + deadlines.handshake;
-    let asked = timeout_at(deadline, ask(tcp, request(server, invitation))).await;
-    let (response, connection) =
-        asked.map_err(|_| Fault::HandshakeTimeout)?.map_err(|error| no_answer(&error))?;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let agreed = agree(response, connection, offer).map_err(Fault::AnswerInvalid)?;
-        return Ok(Answer::Agreed(Box::new(agreed)));
+    match timeout_at(deadline, ask(tcp, server, invitation)).await.map_err(|_| Fault::HandshakeTimeout)?? {
+        Heard::Switching(head, leg) => {
+            Ok(Answer::Agreed(Box::new(agree(head, leg, offer).map_err(Fault::AnswerInvalid)?)))
+        }
+        Heard::Other(other) => {
+            let (response, connection) = *other;
+            Ok(Answer::Refused(Box::new(Refusal { response, connection, deadline })))
+        }
     }
-    Ok(Answer::Refused(Box::new(Refusal { response, connection, deadline })))
 }
 
 impl Refusal {
@@ -150,7 +154,48 @@ fn no_answer(error: &hyper::Error) -> Fault {
     if error.is_parse() { Fault::AnswerMalformed } else { Fault::NoAnswer }
 }
 
-type Asked = Connection<TokioIo<TcpStream>, Empty<Bytes>>;
+type Asked = Connection<TokioIo<Begun>, Empty<Bytes>>;
+
+/// The beginning of an answer.
+enum Heard {
+    /// A 101, and the connection behind it.
+    Switching(response::Parts, Leg),
+    /// Another answer, the body of which is still to be read.
+    Other(Box<(Response<Incoming>, Asked)>),
+}
+
+/// Sends the request and waits for the head of the answer.
+///
+/// Nearly every answer is a 101 in one segment, and read here. All else is hyper's.
+async fn ask(mut tcp: TcpStream, server: &Server, invitation: &Invitation) -> Result<Heard, Fault> {
+    let Some(spelling) = invitation.extensions.get::<Spelling>() else {
+        return ask_by_hyper(Begun::reading(tcp, Bytes::new()), server, invitation).await;
+    };
+    let Invitation { target, headers, .. } = invitation;
+    let request = head::write_request(target, headers, server.own_host(), spelling);
+    tcp.write_all(&request).await.map_err(|_| Fault::NoAnswer)?;
+    let mut answer = BytesMut::with_capacity(USUAL);
+    tcp.read_buf(&mut answer).await.map_err(|_| Fault::NoAnswer)?;
+    let answer = answer.freeze();
+    match head::read_switching(&answer) {
+        Some((head, length)) => {
+            let leg = Leg { stream: Stream::Tcp(tcp), early: answer.slice(length..) };
+            Ok(Heard::Switching(head, leg))
+        }
+        None => Box::pin(ask_by_hyper(Begun::written(tcp, answer), server, invitation)).await,
+    }
+}
+
+async fn ask_by_hyper(stream: Begun, server: &Server, invitation: &Invitation) -> Result<Heard, Fault> {
+    let (response, connection) =
+        exchange(stream, request(server, invitation)).await.map_err(|error| no_answer(&error))?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(Heard::Other(Box::new((response, connection))));
+    }
+    let parts = connection.into_parts();
+    let (tcp, early) = parts.io.into_inner().into_parts(parts.read_buf);
+    Ok(Heard::Switching(response.into_parts().0, Leg { stream: Stream::Tcp(tcp), early }))
+}
 
 fn request(server: &Server, invitation: &Invitation) -> Request<Empty<Bytes>> {
     let mut request = Request::new(Empty::new());
@@ -158,19 +203,19 @@ fn request(server: &Server, invitation: &Invitation) -> Request<Empty<Bytes>> {
     *request.headers_mut() = invitation.headers.clone();
     *request.extensions_mut() = invitation.extensions.clone();
     if let Some(host) = server.own_host() {
-        request.headers_mut().insert(HOST, host);
+        request.headers_mut().insert(HOST, host.clone());
     }
     request
 }
 
-/// Sends `request` and waits for the head of the answer.
-async fn ask(
-    tcp: TcpStream,
+/// Sends `request` and waits for the head of the answer, until the connection is free of hyper if it is a 101.
+async fn exchange(
+    stream: Begun,
     request: Request<Empty<Bytes>>,
 ) -> Result<(Response<Incoming>, Asked), hyper::Error> {
     let mut client = http1::Builder::new();
     client.preserve_header_case(true).title_case_headers(true).max_buf_size(MAX_HEAD);
-    let (mut sender, mut connection) = client.handshake(TokioIo::new(tcp)).await?;
+    let (mut sender, mut connection) = client.handshake(TokioIo::new(stream)).await?;
     let mut answer = pin!(sender.send_request(request));
     let mut driven = false;
     let response = poll_fn(|cx| {
@@ -184,19 +229,12 @@ async fn ask(
     Ok((response, connection))
 }
 
-/// Takes the connection out of hyper after a 101.
-fn agree(
-    response: Response<Incoming>,
-    connection: Asked,
-    offer: &Offer<'_>,
-) -> Result<Agreed, ResponseFault> {
-    let (mut head, _) = response.into_parts();
+/// Checks a 101.
+fn agree(mut head: response::Parts, leg: Leg, offer: &Offer<'_>) -> Result<Agreed, ResponseFault> {
     let agreement = check_response(offer, pairs(&head.headers).iter().copied())?;
     let deflate = agreement.deflate;
     head.headers = end_to_end(&head.headers, &[CONTENT_LENGTH, ERROR_HEADER]);
     head.version = Version::HTTP_11;
-    let parts = connection.into_parts();
-    let leg = Leg { stream: Stream::Tcp(parts.io.into_inner()), early: parts.read_buf };
     Ok(Agreed { head, deflate, leg })
 }
 

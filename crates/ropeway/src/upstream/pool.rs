@@ -37,7 +37,7 @@ pub struct Pool {
 /// One backend of a pool.
 #[derive(Debug)]
 pub struct Server {
-    host: String,
+    host: Host,
     port: u16,
     /// `Host` as this server wants it; `None` for the client's own.
     own_host: Option<HeaderValue>,
@@ -142,16 +142,12 @@ impl Server {
             Host::Name(_) if !*spec.keep_host => HeaderValue::from_str(url.authority()).ok(),
             _ => None,
         };
-        let host = match url.host() {
-            Host::Ip(ip) => ip.to_string(),
-            Host::Name(name) => name.to_string(),
-        };
         let account = Account { pool: pool.to_owned(), server: url.to_string(), policy: policy.clone() };
-        Server { host, port: url.port(), own_host, account: Arc::new(account) }
+        Server { host: url.host().clone(), port: url.port(), own_host, account: Arc::new(account) }
     }
 
     /// A name or an address.
-    pub fn host(&self) -> &str {
+    pub fn host(&self) -> &Host {
         &self.host
     }
 
@@ -160,8 +156,8 @@ impl Server {
         self.port
     }
 
-    pub(super) fn own_host(&self) -> Option<HeaderValue> {
-        self.own_host.clone()
+    pub(super) fn own_host(&self) -> Option<&HeaderValue> {
+        self.own_host.as_ref()
     }
 }
 

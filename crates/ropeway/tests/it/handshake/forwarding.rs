@@ -15,9 +15,30 @@ fn forwarded(gateway: &testkit::TestGateway, backend: &Backend, head: &str) -> S
     received
 }
 
+/// The same where another request came before it.
+fn forwarded_behind(gateway: &testkit::TestGateway, backend: &Backend, head: &str) -> String {
+    let mut client = Peer::connect(gateway.address);
+    client.send(b"GET /no-such-route HTTP/1.1\r\nHost: t.example\r\n\r\n");
+    assert_eq!(Answer::read(&mut client).status(), 404);
+    client.send(head.as_bytes());
+    meet(&mut client, backend, head).head()
+}
+
 /// The same for a `GET /ws` with these lines beside those it needs.
 fn forwarded_with(gateway: &testkit::TestGateway, backend: &Backend, lines: &str) -> String {
     forwarded(gateway, backend, &format!("GET /ws HTTP/1.1\r\nHost: test.example\r\n{UPGRADE}{lines}\r\n"))
+}
+
+/// The first request of a connection and later ones are read by different code.
+#[test]
+fn behind_another_request_the_backend_receives_the_same() {
+    let backend = Backend::listen();
+    let gateway = Setup::default().to(&[backend.address]);
+    let lines = "x-MIXED: 1\r\nSec-WebSocket-protocol: a\r\nx-mixed: 2\r\nEmpty:\r\n";
+    let head = format!("GET /ws/a?b HTTP/1.1\r\nHOST: t.example\r\n{UPGRADE}{lines}\r\n");
+    let first = forwarded(&gateway, &backend, &head);
+    let second = forwarded_behind(&gateway, &backend, &head);
+    assert_eq!(first, second);
 }
 
 /// Order, letter case and repetition as they came, without what concerns only the connection to the client.

@@ -1,0 +1,206 @@
+//! Heads of HTTP/1.1 messages as nearly all WebSocket handshakes have them, read and written in one go.
+//!
+//! What is not as usual is no fault here: it is left to hyper, which knows every form that a message can have, and
+//! costs twice as much.
+
+use bytes::Bytes;
+use http::header::{
+    CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{Method, Request, Response, StatusCode, Uri, request, response};
+use httparse::{EMPTY_HEADER, Header, Status};
+
+/// The length of a head that is read here.
+pub const USUAL: usize = 4096;
+
+/// Heads with more headers are left to hyper.
+const MAX_HEADERS: usize = 48;
+
+const SWITCHING: &str = "Switching Protocols";
+
+/// The names of headers with the letter case they came in. An extension of the heads that are read here.
+#[derive(Clone, Debug)]
+pub struct Spelling(Vec<Bytes>);
+
+/// The request for an upgrade that `bytes` begin with, and its length.
+pub fn read_request(bytes: &Bytes) -> Option<(request::Parts, usize)> {
+    let mut headers = [EMPTY_HEADER; MAX_HEADERS];
+    let mut parsed = httparse::Request::new(&mut headers);
+    let Ok(Status::Complete(length)) = parsed.parse(bytes) else { return None };
+    if parsed.method != Some("GET") || parsed.version != Some(1) {
+        return None;
+    }
+    let uri = Uri::from_maybe_shared(bytes.slice_ref(parsed.path?.as_bytes())).ok()?;
+    let (mut head, ()) = Request::new(()).into_parts();
+    (head.method, head.uri) = (Method::GET, uri);
+    let (headers, spelling) = keep(bytes, parsed.headers)?;
+    head.headers = headers;
+    head.extensions.insert(spelling);
+    let has_body =
+        [CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT].iter().any(|name| head.headers.contains_key(name));
+    (head.headers.contains_key(UPGRADE) && !has_body).then_some((head, length))
+}
+
+/// The 101 that `bytes` begin with, and its length.
+pub fn read_switching(bytes: &Bytes) -> Option<(response::Parts, usize)> {
+    let mut headers = [EMPTY_HEADER; MAX_HEADERS];
+    let mut parsed = httparse::Response::new(&mut headers);
+    let Ok(Status::Complete(length)) = parsed.parse(bytes) else { return None };
+    if parsed.code != Some(101) || parsed.version != Some(1) || parsed.reason != Some(SWITCHING) {
+        return None;
+    }
+    let (mut head, ()) = Response::new(()).into_parts();
+    head.status = StatusCode::SWITCHING_PROTOCOLS;
+    let (headers, spelling) = keep(bytes, parsed.headers)?;
+    head.headers = headers;
+    head.extensions.insert(spelling);
+    Some((head, length))
+}
+
+fn keep(bytes: &Bytes, parsed: &[Header<'_>]) -> Option<(HeaderMap, Spelling)> {
+    let mut headers = HeaderMap::with_capacity(parsed.len() + 4); // a proxy adds some
+    let mut spelling = Vec::with_capacity(parsed.len());
+    for header in parsed {
+        let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
+        let value = match header.value {
+            [] => HeaderValue::from_static(""),
+            value => HeaderValue::from_maybe_shared(bytes.slice_ref(value)).ok()?,
+        };
+        headers.append(name, value);
+        spelling.push(bytes.slice_ref(header.name.as_bytes()));
+    }
+    Some((headers, Spelling(spelling)))
+}
+
+/// A GET for `target`. `host` takes the place of the client's.
+pub fn write_request(
+    target: &Uri,
+    headers: &HeaderMap,
+    host: Option<&HeaderValue>,
+    spelling: &Spelling,
+) -> Vec<u8> {
+    let target = target.path_and_query().map_or("/", |target| target.as_str());
+    let mut output = Vec::with_capacity(1024);
+    for part in ["GET ", target, " HTTP/1.1\r\n"] {
+        output.extend_from_slice(part.as_bytes());
+    }
+    let lines = headers.iter().map(|(name, value)| (name, host.filter(|_| *name == HOST).unwrap_or(value)));
+    spelling.write(lines, &mut output);
+    output
+}
+
+/// A 101 that was read here.
+pub fn write_switching(headers: &HeaderMap, spelling: &Spelling) -> Vec<u8> {
+    let mut output = Vec::with_capacity(512);
+    for part in ["HTTP/1.1 101 ", SWITCHING, "\r\n"] {
+        output.extend_from_slice(part.as_bytes());
+    }
+    spelling.write(headers.iter(), &mut output);
+    output
+}
+
+impl Spelling {
+    /// The rest of a head: lines of one name stand together, as `HeaderMap` has them.
+    fn write<'a>(
+        &self,
+        headers: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>,
+        output: &mut Vec<u8>,
+    ) {
+        let mut previous = None;
+        let mut next = 0;
+        for (name, value) in headers {
+            if previous != Some(name) {
+                (previous, next) = (Some(name), 0);
+            }
+            let is_meant = |came: &Bytes| came.eq_ignore_ascii_case(name.as_str().as_bytes());
+            let unused = self.0.get(next..).unwrap_or_default();
+            match unused.iter().position(is_meant) {
+                Some(at) => {
+                    output.extend_from_slice(&unused[at]);
+                    next += at + 1;
+                }
+                None => write_in_title_case(name.as_str(), output),
+            }
+            output.extend_from_slice(if value.is_empty() { b":" } else { b": " });
+            output.extend_from_slice(value.as_bytes());
+            output.extend_from_slice(b"\r\n");
+        }
+        output.extend_from_slice(b"\r\n");
+    }
+}
+
+/// As most programs write names that are not their peers'.
+fn write_in_title_case(name: &str, output: &mut Vec<u8>) {
+    let mut starts_word = true;
+    for byte in name.bytes() {
+        output.push(if starts_word { byte.to_ascii_uppercase() } else { byte });
+        starts_word = byte == b'-';
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REQUEST: &str =
+        "GET /a?b HTTP/1.1\r\nHOST: h\r\nupgrade: websocket\r\nx-A: 1\r\nX-b:\r\nX-a: 2\r\n\r\n";
+
+    fn request(text: &str) -> Option<(request::Parts, usize)> {
+        read_request(&Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    #[test]
+    fn a_request_is_written_as_it_was_read() {
+        let (mut head, length) = request(&format!("{REQUEST}early")).unwrap();
+        assert_eq!(length, REQUEST.len());
+        head.headers.append("x-a", HeaderValue::from_static("3"));
+        head.headers.insert("x-forwarded-for", HeaderValue::from_static("::1"));
+        let spelling = head.extensions.get::<Spelling>().unwrap();
+        let written = |host| write_request(&head.uri, &head.headers, host, spelling);
+        let expected = "GET /a?b HTTP/1.1\r\nHOST: h\r\nupgrade: websocket\r\nx-A: 1\r\nX-a: 2\r\nX-A: 3\r\nX-b:\r\n\
+                        X-Forwarded-For: ::1\r\n\r\n";
+        assert_eq!(String::from_utf8(written(None)).unwrap(), expected);
+        let own = String::from_utf8(written(Some(&HeaderValue::from_static("own")))).unwrap();
+        assert_eq!(own, expected.replace("HOST: h", "HOST: own"));
+    }
+
+    #[test]
+    fn what_is_not_usual_is_left_to_others() {
+        for cut in 0..REQUEST.len() {
+            assert!(request(&REQUEST[..cut]).is_none(), "{cut}");
+        }
+        for (usual, other) in [
+            ("GET", "POST"),
+            ("HTTP/1.1", "HTTP/1.0"),
+            ("/a?b", "a b"),
+            ("upgrade: websocket", "x: y"),
+            ("x-A: 1", "content-length: 0"),
+            ("x-A: 1", "transfer-encoding: chunked"),
+            ("x-A: 1", "expect: 100-continue"),
+            ("x-A: 1", "x-A : 1"),
+            ("x-A: 1", " folded"),
+            ("x-A: 1", "x-A: \0"),
+        ] {
+            assert!(request(&REQUEST.replace(usual, other)).is_none(), "{other}");
+        }
+        let many = "a: b\r\n".repeat(MAX_HEADERS);
+        assert!(request(&REQUEST.replace("x-A: 1\r\n", &many)).is_none());
+    }
+
+    #[test]
+    fn a_101_is_written_as_it_was_read_and_other_answers_are_left_to_others() {
+        let text = "HTTP/1.1 101 Switching Protocols\r\nSERVER: x\r\nsec-websocket-ACCEPT: y\r\n\r\n";
+        let answer = |text: &str| read_switching(&Bytes::copy_from_slice(text.as_bytes()));
+        let (head, length) = answer(&format!("{text}early")).unwrap();
+        assert_eq!(length, text.len());
+        let written = write_switching(&head.headers, head.extensions.get().unwrap());
+        assert_eq!(String::from_utf8(written).unwrap(), text);
+        for cut in 0..text.len() {
+            assert!(answer(&text[..cut]).is_none(), "{cut}");
+        }
+        for (usual, other) in [("101", "100"), ("101", "200"), ("HTTP/1.1", "HTTP/1.0"), ("Protocols", "it")]
+        {
+            assert!(answer(&text.replacen(usual, other, 1)).is_none(), "{other}");
+        }
+    }
+}

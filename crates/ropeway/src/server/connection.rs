@@ -1,0 +1,210 @@
+//! One client connection: its requests, and the tunnel that one of them may become.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::future::{pending, poll_fn};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{self, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, StatusCode, request};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use super::request::{Opening, answer};
+use super::serving::Front;
+use super::worker::{Arrival, Local, Seat};
+use crate::net::Stream;
+use crate::net::begun::Begun;
+use crate::net::head::{self, Spelling, USUAL};
+use crate::net::linger::linger;
+use crate::net::reply::Reply;
+use crate::tunnel::{Leg, Start, Tunnel};
+
+/// Longer heads get a 431.
+const MAX_HEAD: usize = 32 * 1024;
+
+/// What a client may send before it has its answer; the rest stays in the kernel.
+const MAX_EARLY: usize = 32 * 1024;
+
+/// How long requests may go on once it is time to stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a client may take to receive its 101.
+const WRITE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a client may go on sending after its last answer.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// A client connection on which requests are answered.
+struct Visit<'a> {
+    peer: SocketAddr,
+    front: &'a Arc<Front>,
+    local: &'a Local,
+    /// What the last answer leaves behind, if it was a 101.
+    opening: Cell<Option<Opening>>,
+    /// The answer to the first request, where it is hyper's to write.
+    prepared: Cell<Option<Reply>>,
+}
+
+/// A connection that serves no more requests, and what was read behind the last one.
+type Free = (TcpStream, Bytes);
+
+/// Serves a connection to its end, or to the start of its tunnel.
+pub(super) async fn serve_connection(arrival: Arrival, local: Rc<Local>) {
+    let Arrival { tcp, peer, front, seat } = arrival;
+    let tcp = match TcpStream::from_std(tcp) {
+        Ok(tcp) => tcp,
+        Err(error) => return tracing::warn!(%peer, %error, "connection lost"),
+    };
+    let visit =
+        Visit { peer, front: &front, local: &local, opening: Cell::default(), prepared: Cell::default() };
+    let Some((tcp, early)) = visit.serve(tcp).await else { return };
+    match visit.opening.take() {
+        Some(opening) => start_tunnel(opening, Leg { stream: Stream::Tcp(tcp), early }, front, seat, &local),
+        None => linger(tcp, LINGER).await,
+    }
+}
+
+impl Visit<'_> {
+    /// Answers requests until the connection is over or has become a WebSocket. `None` when it is lost.
+    ///
+    /// Nearly every WebSocket is asked for by the first request of a connection, in one segment: that is read and
+    /// answered here. All else is hyper's.
+    async fn serve(&self, mut tcp: TcpStream) -> Option<Free> {
+        let begin = self.read_first(&mut tcp).await?;
+        if let Some((head, length)) = head::read_request(&begin) {
+            let mut early = BytesMut::from(&begin[length..]);
+            let reply = tokio::select! {
+                reply = answer(head, self.peer, self.front, self.local, &self.opening) => reply,
+                () = leaves(&mut tcp, &mut early) => return None,
+                () = self.too_long() => return None,
+            };
+            let spelling = reply.extensions().get::<Spelling>();
+            let Some(spelling) = spelling.filter(|_| reply.status() == StatusCode::SWITCHING_PROTOCOLS)
+            else {
+                self.prepared.set(Some(reply));
+                return self.go_on(tcp, [&begin[..length], &early].concat().into()).await;
+            };
+            let switching = head::write_switching(reply.headers(), spelling);
+            timeout(WRITE_PATIENCE, tcp.write_all(&switching)).await.ok()?.ok()?;
+            return Some((tcp, early.freeze()));
+        }
+        self.go_on(tcp, begin).await
+    }
+
+    /// The first bytes of the connection; empty when the client leaves that to hyper, by being slow.
+    async fn read_first(&self, tcp: &mut TcpStream) -> Option<Bytes> {
+        let mut begin = BytesMut::with_capacity(USUAL);
+        tokio::select! {
+            read = tcp.read_buf(&mut begin) => (read.ok()? > 0).then(|| begin.freeze()),
+            () = sleep(self.front.head_timeout) => None,
+            () = self.local.lifecycle.stopping() => None,
+        }
+    }
+
+    /// Has hyper answer the requests, of which the first begins with `begin`.
+    async fn go_on(&self, tcp: TcpStream, begin: Bytes) -> Option<Free> {
+        // Boxed: few connections come here, and the task of each has room for its largest part.
+        Box::pin(self.serve_requests(Begun::reading(tcp, begin))).await
+    }
+
+    async fn serve_requests(&self, stream: Begun) -> Option<Free> {
+        let service = service_fn(|request: Request<Incoming>| {
+            // Boxed: to be taken apart again, the connection must be movable.
+            Box::pin(async move { Ok::<_, Infallible>(self.answer(request.into_parts().0).await) })
+        });
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .preserve_header_case(true)
+            .title_case_headers(true)
+            .max_buf_size(MAX_HEAD)
+            .keep_alive(self.front.keep_alive)
+            .header_read_timeout(self.front.head_timeout);
+        let mut connection = http.serve_connection(TokioIo::new(stream), service);
+        let mut stopping = pin!(self.local.lifecycle.stopping());
+        let mut graceful = false;
+        let served = poll_fn(|cx| {
+            if !graceful && stopping.as_mut().poll(cx).is_ready() {
+                graceful = true;
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+            connection.poll_without_shutdown(cx)
+        });
+        let result = tokio::select! {
+            result = served => result,
+            () = self.too_long() => return None,
+        };
+        if let Err(error) = result {
+            tracing::debug!(peer = %self.peer, %error, "connection ended");
+            if !error.is_parse() {
+                return None;
+            }
+        }
+        let parts = connection.into_parts();
+        Some(parts.io.into_inner().into_parts(parts.read_buf))
+    }
+
+    async fn answer(&self, head: request::Parts) -> Reply {
+        match self.prepared.take() {
+            Some(reply) => reply,
+            None => answer(head, self.peer, self.front, self.local, &self.opening).await,
+        }
+    }
+
+    /// Resolves when it has been time to stop for long.
+    async fn too_long(&self) {
+        self.local.lifecycle.stopping().await;
+        sleep(STOP_PATIENCE).await;
+    }
+}
+
+/// Resolves when the client is gone. What it sends before that is put into `early`, as much as is allowed.
+async fn leaves(tcp: &mut TcpStream, early: &mut BytesMut) {
+    while tcp.read_buf(early).await.is_ok_and(|read| read > 0) {
+        if early.len() >= MAX_EARLY {
+            pending::<()>().await;
+        }
+    }
+}
+
+/// The connection's task ends here: the tunnel's own is smaller, and it lives for hours.
+fn start_tunnel(opening: Opening, client: Leg, front: Arc<Front>, seat: Seat, local: &Local) {
+    let Opening { id, route, address, mut upgrade } = opening;
+    let Some(server) = upgrade.take() else { return };
+    let (account, deflate) = (upgrade.account.clone(), upgrade.deflate);
+    tracing::info!(
+        target: "ropeway::tunnel",
+        %id, client = %address, %route, pool = account.pool, server = account.server, "tunnel open"
+    );
+    let start = Start { id, route, address, account, deflate, client, server };
+    let tunnel = Tunnel::new(start, &local.registry);
+    local.lifecycle.spawn(Running { tunnel, front, _seat: seat });
+}
+
+/// A tunnel's task. By hand, as an `async` block would hold the tunnel twice.
+struct Running {
+    tunnel: Tunnel,
+    front: Arc<Front>,
+    _seat: Seat,
+}
+
+impl Future for Running {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
+        let record = ready!(Pin::new(&mut self.tunnel).poll(cx));
+        record.log();
+        self.front.metrics.ended(record.cause.ended_by(), record.cause.to_string());
+        Poll::Ready(())
+    }
+}
