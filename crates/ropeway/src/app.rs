@@ -17,7 +17,7 @@ use crate::lifecycle::Lifecycle;
 use crate::net::listener::listen;
 use crate::server::worker::Workers;
 use crate::spec::types::Timeout;
-use crate::supervisor::build::build;
+use crate::supervisor::build::{build, busy_poll};
 use crate::supervisor::load::Objects;
 use crate::telemetry::Metrics;
 use crate::tunnel::registry::Registries;
@@ -75,7 +75,7 @@ impl Gateway {
             addresses: listeners.iter().map(|(_, address)| *address).collect(),
             admin: admin.as_ref().map(|(_, address)| *address),
         };
-        let (workers, threads) = Workers::start(count(options), &gateway.stop, PATIENCE)
+        let (workers, threads) = Workers::start(count(options), busy_poll(objects), &gateway.stop, PATIENCE)
             .map_err(|error| StartError { doing: "starting the workers".into(), error })?;
         gateway.workers = threads;
         if let Some((listener, address)) = admin {

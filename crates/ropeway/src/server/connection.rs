@@ -22,6 +22,7 @@ use tokio::time::{sleep, timeout};
 
 use super::request::{Opening, answer};
 use super::serving::Front;
+use super::spin;
 use super::worker::{Arrival, Local, Seat};
 use crate::net::Stream;
 use crate::net::begun::Begun;
@@ -202,6 +203,7 @@ impl Future for Running {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
+        spin::note();
         let record = ready!(Pin::new(&mut self.tunnel).poll(cx));
         record.log();
         self.front.metrics.ended(record.cause.ended_by(), record.cause.to_string());

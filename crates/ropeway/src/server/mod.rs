@@ -5,4 +5,5 @@ pub mod connection;
 pub mod request;
 pub mod router;
 pub mod serving;
+mod spin;
 pub mod worker;

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::accept::accept;
 use super::connection::serve_connection;
 use super::serving::Front;
+use super::spin;
 use crate::lifecycle::Lifecycle;
 use crate::telemetry::log;
 use crate::tunnel::farewell::Cause;
@@ -67,13 +68,14 @@ pub struct Local {
 }
 
 impl Workers {
-    /// Starts `count` threads. Once `stop` is cancelled they run until their tunnels have ended, for `patience` at
-    /// most.
+    /// Starts `count` threads. One that has nothing to do keeps looking for `busy_poll` before it sleeps. Once `stop`
+    /// is cancelled they run until their tunnels have ended, for `patience` at most.
     ///
     /// # Errors
     /// A thread or its runtime cannot be made.
     pub fn start(
         count: usize,
+        busy_poll: Duration,
         stop: &CancellationToken,
         patience: Duration,
     ) -> io::Result<(Workers, Vec<JoinHandle<()>>)> {
@@ -90,6 +92,7 @@ impl Workers {
                 let runtime = Builder::new_current_thread()
                     .enable_all()
                     .on_thread_park(log::flush)
+                    .on_thread_unpark(spin::woken)
                     .build_local(LocalOptions::default());
                 let (runtime, result) = match runtime {
                     Ok(runtime) => (Some(runtime), Ok(())),
@@ -97,7 +100,12 @@ impl Workers {
                 };
                 let _ = ready.send(result);
                 if let Some(runtime) = runtime {
-                    runtime.block_on(run(jobs, asked, &stop, patience));
+                    runtime.block_on(async {
+                        tokio::select! {
+                            () = run(jobs, asked, &stop, patience) => {}
+                            () = spin::spin(busy_poll), if !busy_poll.is_zero() => {}
+                        }
+                    });
                 }
             };
             threads.push(thread::Builder::new().name(format!("worker-{number}")).spawn(work)?);

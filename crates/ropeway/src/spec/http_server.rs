@@ -1,6 +1,7 @@
 //! Kind `HTTPServer`: a listener and its routes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -10,6 +11,9 @@ use super::{
     tracing::Tracing,
     types::{BodyLimit, GoDuration, HeaderName, HttpMethod, IpRange, Name, Pattern, Port, Positive, Secret},
 };
+
+/// A worker that looks for longer only burns a processor.
+const MAX_BUSY_POLL: Duration = Duration::from_millis(1);
 
 /// A listener for HTTP/1.1 and WebSocket, and the routes from there to pipelines.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
@@ -32,6 +36,10 @@ pub struct HttpServer {
     /// Default: 10240.
     #[serde(default = "max_connections")]
     pub max_connections: Positive,
+    /// How long a worker keeps looking for events before it sleeps, 1ms at most: messages come through sooner, and a
+    /// processor is busy as long as they come. Workers serve all listeners, so the longest counts. Default: 0s, none.
+    #[serde(default)]
+    pub busy_poll: Spanned<GoDuration>,
     /// Whether to append the client's address to `X-Forwarded-For`. Default: false. A `WebSocketProxy` appends it in
     /// any case, and never twice.
     #[serde(default, rename = "xForwardedFor")]
@@ -249,6 +257,13 @@ impl Check for HttpServer {
             );
         }
         self.check_certificates(reader);
+        if self.busy_poll.get() > MAX_BUSY_POLL {
+            reader.report(
+                Diagnostic::error("`busyPoll` is at most 1ms")
+                    .at(self.busy_poll.span())
+                    .help("a sleeping worker wakes within 100us: what is won lies in the first 50us or so"),
+            );
+        }
         for rule in &self.rules {
             if let Some(host) = &rule.host {
                 check_stars(reader, host);

@@ -35,6 +35,12 @@ pub fn build(objects: &Objects, metrics: &Arc<Metrics>) -> Fronts {
     served.map(|server| (address(&server.spec), front(server, &pipelines, metrics))).collect()
 }
 
+/// How long workers look for events before they sleep. They serve all listeners, so the longest counts.
+pub fn busy_poll(objects: &Objects) -> Duration {
+    let served = objects.servers.iter().filter(|server| server.spec.is_served());
+    served.map(|server| server.spec.busy_poll.get()).max().unwrap_or_default()
+}
+
 fn address(server: &HttpServer) -> SocketAddr {
     let any = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
     SocketAddr::new(server.address.as_deref().copied().unwrap_or(any), server.port.get())

@@ -1,7 +1,9 @@
 //! Programs that a test starts: what they print, what they are told, how they end.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -43,6 +45,14 @@ impl Process {
         let out = Lines::of(child.stdout.take().unwrap());
         let err = Lines::of(child.stderr.take().unwrap());
         Process { name, stdin: child.stdin.take(), child, out, err }
+    }
+
+    /// Where the kernel tells of a thread.
+    pub(crate) fn thread(&self, name: &str) -> PathBuf {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let mut threads = threads.map(|thread| thread.unwrap().path());
+        let is_named = |thread: &PathBuf| fs::read_to_string(thread.join("comm")).unwrap().trim() == name;
+        threads.find(is_named).unwrap_or_else(|| panic!("{}: no thread {name}", self.name))
     }
 
     /// What stands in a line of standard output, once such a line is there.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use testkit::{Backend, frame, free_port, op};
+use testkit::{Backend, eventually, frame, free_port, masked, op};
 
 use super::process::{Ended, Gateway, Process, json, ropeway, run};
 use super::{documents, open};
@@ -208,4 +208,36 @@ fn a_second_signal_stops_at_once() {
     let ended = gateway.process.wait();
     assert_eq!(ended.code, Some(130), "{}", ended.err);
     assert!(began.elapsed() < Duration::from_secs(5), "took {:?}", began.elapsed());
+}
+
+/// It costs what it says, and no more: behind each message the worker looks for others, and then it sleeps.
+#[test]
+fn a_worker_that_polls_busily_sleeps_in_the_end() {
+    let (idle, busy) = (cost_of_messages("0s"), cost_of_messages("1ms"));
+    assert!(busy > 2 * idle, "{busy} ns and {idle} ns");
+}
+
+/// The CPU time in nanoseconds that a worker takes for 20 messages, each of which finds it asleep.
+fn cost_of_messages(busy_poll: &str) -> u64 {
+    let backend = Backend::listen();
+    let documents = documents(free_port(), &[backend.address], "");
+    let documents = documents.replace("port:", &format!("busyPoll: {busy_poll}\nport:"));
+    let gateway = Gateway::start_with(&documents, |command| command.args(["--workers", "1"]));
+    let (mut client, mut server) = open(gateway.address, &backend, "");
+    let worker = gateway.process.thread("worker-0");
+    let used = || {
+        eventually("the worker's sleep", || {
+            let status = fs::read_to_string(worker.join("status")).unwrap();
+            status.contains("State:\tS").then_some(())
+        });
+        let figures = fs::read_to_string(worker.join("schedstat")).unwrap();
+        figures.split(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    let before = used();
+    for _ in 0..20 {
+        client.send(&masked(op::TEXT, b"message"));
+        server.frame();
+        used();
+    }
+    used() - before
 }

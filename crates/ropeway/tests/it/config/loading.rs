@@ -107,6 +107,8 @@ fn texts_and_numbers_keep_apart() {
             "name: a\nport: 80\nkeepAliveTimeout: {}",
             Some("`keepAliveTimeout`: expected a duration such as 30s, 1m30s or 500ms, found a mapping"),
         ),
+        ("name: a\nport: 80\nbusyPoll: 1ms", None),
+        ("name: a\nport: 80\nbusyPoll: 1001us", Some("`busyPoll` is at most 1ms")),
         ("name: a\nport: !mine 80", Some("the tag `!mine` is not supported")),
         ("name: a\nport: 80\n? [a]\n: 1", Some("a key must be a plain text")),
     ] {
