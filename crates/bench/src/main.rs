@@ -7,6 +7,7 @@ mod client;
 mod compare;
 mod echo;
 mod fault;
+mod icount;
 mod load;
 mod machine;
 mod measure;
@@ -35,6 +36,8 @@ enum Command {
     Compare(compare::CompareArgs),
     /// Relay bytes without looking at them: the floor that any proxy is measured against
     Relay(relay::RelayArgs),
+    /// Do work without I/O a number of times, for bench/icount to count its instructions
+    Icount(icount::IcountArgs),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Command::Load(args) => measure::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Relay(args) => relay::run(&args),
+        Command::Icount(args) => icount::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
