@@ -2,8 +2,14 @@
 //!
 //! Peers here are plain blocking sockets that send exactly the bytes they are told and show exactly the bytes they
 //! get; whoever wants a WebSocket that behaves uses a real one. Everything that waits gives up after [`PATIENCE`].
+//!
+//! [`simulation`] needs no sockets: there the tunnel's future is by itself. [`fuzz`] is what fuzzers call.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a fault of the test's own surroundings ends the test")]
+
+pub mod fuzz;
+pub mod side;
+pub mod simulation;
 
 mod backend;
 mod frame;

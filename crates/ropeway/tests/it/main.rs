@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod conformance;
 mod docs;
+mod fuzz;
 mod handshake;
 mod layers;
 mod real;

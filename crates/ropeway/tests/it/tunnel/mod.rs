@@ -14,30 +14,8 @@ mod transparency;
 mod violations;
 
 use ropeway::tunnel::Side;
-use testkit::{Peer, frame, op};
-
-/// What `side` sends is masked, or not, as its role demands.
-fn mask(side: Side) -> Option<[u8; 4]> {
-    match side {
-        Side::Client => Some([0x37, 0xfa, 0x21, 0x3d]),
-        Side::Server => None,
-    }
-}
-
-/// A whole message in one frame of `side`.
-fn whole(side: Side, opcode: u8, payload: &[u8]) -> Vec<u8> {
-    frame(0x80 | opcode, mask(side), payload)
-}
-
-/// A frame of `side` that does not end its message.
-fn part(side: Side, opcode: u8, payload: &[u8]) -> Vec<u8> {
-    frame(opcode, mask(side), payload)
-}
-
-/// A Close frame of `side`.
-fn close(side: Side, code: u16, reason: &str) -> Vec<u8> {
-    whole(side, op::CLOSE, &testkit::close(code, reason))
-}
+use testkit::Peer;
+use testkit::side::{close, mask, part, whole};
 
 /// Both ends of a tunnel as sender and receiver of what `by` sends.
 fn by_role<'a>(by: Side, client: &'a mut Peer, server: &'a mut Peer) -> (&'a mut Peer, &'a mut Peer) {

@@ -1,0 +1,25 @@
+//! What a fuzzer calls: each function takes any bytes and panics where a promise is broken.
+//!
+//! `fuzz/` feeds them to libFuzzer; `tests/it/fuzz.rs` runs them under stable Rust.
+
+mod handshake;
+mod inspector;
+mod yaml;
+
+pub use handshake::handshake;
+pub use inspector::inspector;
+pub use yaml::yaml;
+
+use crate::simulation::{self, Choices};
+
+/// An entry point.
+pub type Target = fn(&[u8]);
+
+/// All of them, with their names.
+pub const TARGETS: [(&str, Target); 4] =
+    [("inspector", inspector), ("handshake", handshake), ("yaml", yaml), ("relay", relay)];
+
+/// A tunnel whose streams do what the bytes say: see [`simulation`].
+pub fn relay(data: &[u8]) {
+    simulation::run(&Choices::new(data));
+}

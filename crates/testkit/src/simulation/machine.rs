@@ -1,0 +1,160 @@
+//! A tunnel, polled as a runtime would poll it.
+
+use std::cell::{Ref, RefCell};
+use std::net::Ipv4Addr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use ropeway::net::Stream;
+use ropeway::tunnel::farewell::Cause;
+use ropeway::tunnel::policy::Policy;
+use ropeway::tunnel::registry::Registry;
+use ropeway::tunnel::{Account, Leg, Record, Start, Tunnel, TunnelId};
+use tokio::time::advance;
+use ws::CloseCode;
+
+use super::choices::Choices;
+use super::scenario::{Scenario, Script};
+use super::wire::{InMemory, Wire};
+
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a direction may keep: one read, and the beginning of a frame that cannot be judged yet.
+const KEPT: usize = 64 * 1024 + 131;
+
+/// More steps than any scenario takes.
+const STEPS: usize = 1_000_000;
+
+/// A tunnel, and what it is tied to.
+pub struct Machine {
+    tunnel: Pin<Box<Tunnel>>,
+    registry: Rc<Registry>,
+    woken: Arc<Woken>,
+    client: Rc<RefCell<Wire>>,
+    server: Rc<RefCell<Wire>>,
+    choices: Choices,
+    /// The gateway is still to be stopped.
+    stop: bool,
+    orderly: bool,
+    waited: bool,
+}
+
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Machine {
+    /// A tunnel in `registry` to which `scenario` is about to happen.
+    pub fn new(scenario: &Scenario, registry: &Rc<Registry>, choices: &Choices) -> Self {
+        let client = Wire::new(&scenario.client, choices);
+        let server = Wire::new(&scenario.server, choices);
+        let leg = |wire: &Rc<RefCell<Wire>>, script: &Script| Leg {
+            stream: Stream::Other(Box::new(InMemory(wire.clone()))),
+            early: script.sends[..script.early].to_vec().into(),
+        };
+        let start = Start {
+            address: Ipv4Addr::LOCALHOST.into(),
+            id: TunnelId::random(),
+            route: "in memory".into(),
+            account: Arc::new(Account { pool: String::new(), server: String::new(), policy: policy() }),
+            deflate: false,
+            client: leg(&client, &scenario.client),
+            server: leg(&server, &scenario.server),
+        };
+        Machine {
+            tunnel: Box::pin(Tunnel::new(start, registry)),
+            registry: registry.clone(),
+            woken: Arc::new(Woken(AtomicBool::new(true))),
+            client,
+            server,
+            choices: choices.clone(),
+            stop: scenario.stop,
+            orderly: scenario.is_orderly(),
+            waited: false,
+        }
+    }
+
+    /// Polls the tunnel once.
+    pub fn poll(&mut self) -> Poll<Record> {
+        let waker = Waker::from(self.woken.clone());
+        self.tunnel.as_mut().poll(&mut Context::from_waker(&waker))
+    }
+
+    /// Lets things happen until the tunnel has ended. It is polled only when it was woken.
+    ///
+    /// Wants a runtime with a paused clock.
+    ///
+    /// # Panics
+    /// It does not end, or keeps more than it may.
+    pub async fn drive(&mut self) -> Record {
+        for _ in 0..STEPS {
+            if self.woken.0.swap(false, Ordering::Relaxed) {
+                if let Poll::Ready(record) = self.poll() {
+                    return record;
+                }
+                self.check_kept();
+            } else if !self.act() {
+                // Nothing more will happen: only time can end it now, and only once.
+                assert!(!self.waited, "it does not end");
+                self.waited = true;
+                advance(CLOSE_TIMEOUT + Duration::from_millis(1)).await;
+            }
+        }
+        panic!("it spins");
+    }
+
+    /// What the client has got so far.
+    pub fn client(&self) -> Ref<'_, Wire> {
+        self.client.borrow()
+    }
+
+    /// What the server has got so far.
+    pub fn server(&self) -> Ref<'_, Wire> {
+        self.server.borrow()
+    }
+
+    /// Whether time had to pass.
+    pub(super) fn has_waited(&self) -> bool {
+        self.waited
+    }
+
+    /// Lets the next thing happen; `false` when nothing can.
+    fn act(&mut self) -> bool {
+        if self.stop && self.choices.one_in(10) {
+            self.stop = false;
+            self.registry.end_all(Cause::Shutdown);
+            return true;
+        }
+        let client_first = self.choices.one_in(2);
+        let (one, other) =
+            if client_first { (&self.client, &self.server) } else { (&self.server, &self.client) };
+        one.borrow_mut().act() || other.borrow_mut().act() || self.stop
+    }
+
+    /// A direction never holds more than it may.
+    fn check_kept(&self) {
+        let (client, server) = (self.client(), self.server());
+        for (from, to) in [(&client, &server), (&server, &client)] {
+            let kept = from.taken.min(from.counts).saturating_sub(to.written.len());
+            assert!(!self.orderly || kept <= KEPT, "{kept} bytes are kept");
+        }
+    }
+}
+
+fn policy() -> Policy {
+    Policy {
+        max_client_message: u64::MAX,
+        max_server_message: u64::MAX,
+        validate_utf8: false,
+        vanished_code: CloseCode::INTERNAL_ERROR,
+        close_timeout: CLOSE_TIMEOUT,
+    }
+}
