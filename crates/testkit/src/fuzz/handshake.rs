@@ -1,5 +1,7 @@
 //! A client's request and a backend's answer to it, as header lines.
 
+use std::ops::RangeInclusive;
+
 use ws::extensions::{DeflateOffer, DeflateParams, known_offers, without_context_takeover};
 use ws::handshake::{
     Agreement, Offer, RequestFault, ResponseFault, accept_key, check_request, check_response,
@@ -119,8 +121,21 @@ fn asking_for_no_context_takeover_adds_only_that(offer: &Offer<'_>) {
 
 fn the_answer_says_what_was_offered(offer: &Offer<'_>, agreement: &Agreement<'_>) {
     assert!(agreement.protocol.is_none_or(|protocol| offer.protocols.contains(&protocol)));
-    let offered = |answer: DeflateParams| offer.deflate.iter().any(|offer| answer.answers(offer));
+    let offered = |answer: DeflateParams| offer.deflate.iter().any(|offer| fits(offer, answer));
     assert!(agreement.deflate.is_none_or(offered));
+}
+
+/// Nothing that the offer demands is missing (RFC 7692 7.1.1.1, 7.1.2.1), and nothing is demanded that the client did
+/// not say it can do (7.1.2.2).
+fn fits(offer: &DeflateOffer, answer: DeflateParams) -> bool {
+    const BITS: RangeInclusive<u8> = 8..=15;
+    let server = answer.server_max_window_bits;
+    let client = answer.client_max_window_bits;
+    let can = offer.client_max_window_bits.map_or(0, |most| most.unwrap_or(15));
+    (answer.server_no_context_takeover || !offer.server_no_context_takeover)
+        && offer.server_max_window_bits.is_none_or(|most| server.is_some_and(|bits| bits <= most))
+        && client.is_none_or(|bits| bits <= can)
+        && [server, client].into_iter().flatten().all(|bits| BITS.contains(&bits))
 }
 
 /// A client that reads with our eyes the answer we write sees the agreement that we judge frames by.
