@@ -70,13 +70,14 @@ impl Script {
     fn choose(choices: &Choices, side: Side) -> Self {
         let mut sends = frames(choices, side);
         match choices.below(8) {
-            // Ends with a Close frame, behind which nothing counts,
+            // Ends with a Close frame, behind which nothing counts. Its code is never the other side's: the gateway
+            // answers with the code it got, and one cannot be told from the other.
             0..4 => {
-                let code = 4000 + choices.below(1000) as u16;
+                let code = 4000 + 2 * choices.below(500) as u16 + u16::from(side == Side::Server);
                 sends.extend(close(side, code, &"reason".repeat(choices.below(20))));
                 sends.extend(vec![0xff; choices.below(3) * 20]);
             }
-            // breaks a rule,
+            // Breaks a rule,
             4 => {
                 let frames = [whole(side, 3, b"reserved opcode"), whole(side, op::PING, b"behind")];
                 sends.extend(frames.concat());
