@@ -11,7 +11,7 @@ use testkit::fuzz::{TARGETS, Target};
 
 const FUZZ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz");
 
-/// Names a file that is the one input of a run.
+/// Names a file, from the root of the repository, that is the one input of a run.
 const INPUT: &str = "ROPEWAY_FUZZ_INPUT";
 
 #[test]
@@ -26,7 +26,7 @@ fn handshake() {
 
 #[test]
 fn yaml() {
-    run("yaml", 600, 500);
+    run("yaml", 1_000, 200);
 }
 
 #[test]
@@ -67,14 +67,14 @@ fn a_failure_says_how_to_repeat_it() {
 fn run(name: &str, mutated: u64, random: u64) {
     let (_, target) = TARGETS.into_iter().find(|(known, _)| *known == name).unwrap();
     if let Some(path) = env::var_os(INPUT) {
-        return target(&fs::read(path).unwrap());
+        return target(&fs::read(Path::new(FUZZ).join("..").join(path)).unwrap());
     }
-    let seeds = seeds(name);
+    let (seeds, tokens) = (seeds(name), tokens(name));
     for (file, seed) in &seeds {
         attempt(name, target, seed, || file.clone());
     }
     for number in 0..mutated {
-        let input = mutation(&seeds, &mut Rng::with_seed(number));
+        let input = mutation(&seeds, &tokens, &mut Rng::with_seed(number));
         attempt(name, target, &input, || format!("mutation {number}"));
     }
     for number in 0..random {
@@ -90,6 +90,25 @@ fn seeds(name: &str) -> Vec<(String, Vec<u8>)> {
     paths.into_iter().map(|path| (path.display().to_string(), fs::read(path).unwrap())).collect()
 }
 
+/// The words of the fuzzer's dictionary, if it has one.
+fn tokens(name: &str) -> Vec<Vec<u8>> {
+    let dictionary = fs::read_to_string(format!("{FUZZ}/{name}.dict")).unwrap_or_default();
+    let token = |line: &str| line.strip_prefix('"')?.strip_suffix('"').map(unescaped);
+    dictionary.lines().map(|line| token(line).unwrap_or_else(|| panic!("{name}.dict: {line}"))).collect()
+}
+
+/// The bytes of a dictionary's word, where `\xAB` stands for one byte.
+fn unescaped(word: &str) -> Vec<u8> {
+    let mut parts = word.split("\\x");
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let (digits, rest) = part.split_at(2);
+        bytes.push(u8::from_str_radix(digits, 16).unwrap());
+        bytes.extend(rest.as_bytes());
+    }
+    bytes
+}
+
 fn attempt(name: &str, target: Target, input: &[u8], what: impl Fn() -> String) {
     if catch_unwind(AssertUnwindSafe(|| target(input))).is_ok() {
         return;
@@ -103,20 +122,21 @@ fn attempt(name: &str, target: Target, input: &[u8], what: impl Fn() -> String) 
 }
 
 /// One of the seeds with up to four changes.
-fn mutation(seeds: &[(String, Vec<u8>)], rng: &mut Rng) -> Vec<u8> {
+fn mutation(seeds: &[(String, Vec<u8>)], tokens: &[Vec<u8>], rng: &mut Rng) -> Vec<u8> {
     let mut input = rng.choice(seeds).unwrap().1.clone();
     let other = &rng.choice(seeds).unwrap().1;
     for _ in 0..rng.usize(1..=4) {
         let at = rng.usize(..=input.len());
         let end = (at + rng.usize(..=16)).min(input.len());
-        match rng.u8(..7) {
+        match rng.u8(..8) {
             0 if at < input.len() => input[at] ^= 1 << rng.u8(..8),
             1 if at < input.len() => input[at] = rng.u8(..),
             2 => input.insert(at, rng.u8(..)),
             3 => drop(input.drain(at..end)),
             4 => drop(input.splice(at..at, input[at..end].to_vec())),
             5 => input.truncate(at),
-            _ => drop(input.splice(at..end, snippet(other, rng))),
+            6 => drop(input.splice(at..end, snippet(other, rng))),
+            _ => drop(input.splice(at..at, rng.choice(tokens).cloned().unwrap_or_default())),
         }
     }
     input
