@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, Read};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -115,7 +115,8 @@ impl AsyncRead for InMemory {
         }
         let most = wire.here.min(buffer.remaining());
         let count = if wire.choices.one_in(2) { most } else { 1 + wire.choices.below(most) };
-        wire.coming.drain(..count).for_each(|byte| buffer.put_slice(&[byte]));
+        wire.coming.read_exact(buffer.initialize_unfilled_to(count))?;
+        buffer.advance(count);
         wire.here -= count;
         wire.taken += count;
         Poll::Ready(Ok(()))
