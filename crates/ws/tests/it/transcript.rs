@@ -1,4 +1,4 @@
-//! What an inspector says about a stream that comes in pieces.
+//! What an inspector says about a stream that comes in pieces. `testkit::fuzz` compiles this file too.
 
 use ws::{CloseCode, Inspector, OpCode, Outcome, Rules, Violation};
 
