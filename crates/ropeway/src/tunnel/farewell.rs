@@ -63,6 +63,12 @@ impl Cause {
         };
         Some((CloseSeen::Code(code), CloseFrame::new(code, &reason.to_string(), mask(to))))
     }
+
+    /// Whether `to` is told last, behind what the other side still says, and not at the next frame border: before it
+    /// broke the rule it may have asked what is being answered.
+    pub(super) fn comes_last(self, to: Side) -> bool {
+        matches!(self, Cause::Violation(by, _) if by == to)
+    }
 }
 
 impl fmt::Display for Cause {

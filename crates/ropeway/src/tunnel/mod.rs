@@ -190,18 +190,18 @@ impl Tunnel {
         self.tell(from.other(), cause);
     }
 
-    /// Ends the tunnel: both sides are told, each at its next frame border.
+    /// Ends the tunnel: both sides are told.
     fn end(&mut self, cause: Cause) {
         let cause = self.settle(cause);
         self.tell(Side::Client, cause);
         self.tell(Side::Server, cause);
     }
 
-    /// Tells `to` that it is over, unless it knows.
+    /// Has `to` told that it is over, unless it knows.
     fn tell(&mut self, to: Side, cause: Cause) {
         let farewell = cause.farewell(to, self.entry.account.policy.vanished_code);
         let (code, frame) = farewell.unzip();
-        if self.direction_to(to).end(frame) {
+        if self.direction_to(to).end(frame, cause.comes_last(to)) {
             self.ending().codes.sent(to, code.unwrap_or_default());
         }
     }

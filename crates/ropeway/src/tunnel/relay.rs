@@ -29,6 +29,10 @@ const KEPT_MAX: usize = 64 * 1024;
 /// Reads per wake, so that one busy tunnel lets the others of its worker have their turn.
 const READS_PER_WAKE: usize = 8;
 
+/// Bytes that are read and thrown away behind a Close or a violation. More than the kernels of both ends hold by default
+/// (4 MiB and 6 MiB on Linux): who stops when it hears of the end is read to its end, and a flood stands.
+const WASTE: u32 = 16 << 20;
+
 thread_local! {
     /// Every read of a worker goes here first. Room for a chunk behind whatever was kept for judgement: the
     /// beginning of a frame, or what came with a handshake.
@@ -47,6 +51,7 @@ pub(super) struct Direction {
     cut: bool,
     /// The tail of what is kept was never judged: it came with the handshake.
     fresh: bool,
+    /// Bytes to read at most: at once from an open source, in all from one that is spent.
     chunk: u32,
     kept: Kept,
 }
@@ -55,10 +60,10 @@ pub(super) struct Direction {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Source {
     Open,
-    /// It sent its Close frame: nothing that follows counts (RFC 6455 5.5.1).
-    Closed,
-    /// It broke a rule: nothing that follows is believed.
-    Distrusted,
+    /// It sent its Close frame (RFC 6455 5.5.1) or broke a rule: what follows does not count, and is thrown away.
+    Spent,
+    /// Too much followed: the rest stays with the kernel, which stops the sender.
+    Unread,
     /// It will send no more, or is lost.
     Ended,
 }
@@ -66,6 +71,8 @@ enum Source {
 /// What may still go to the receiver.
 enum Sink {
     Open,
+    /// A Close frame of ours is to be written behind all that the sender still says, in the place of its own Close.
+    FarewellLast(Box<CloseFrame>),
     /// A Close frame of ours is to be written at the next frame border.
     FarewellDue(Box<CloseFrame>),
     /// No Close frame can be written any more: end the stream.
@@ -81,7 +88,7 @@ enum Sink {
 /// What a direction met that concerns the whole tunnel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum News {
-    /// The sender's Close frame came, and was passed on if the receiver could take it.
+    /// The sender's Close frame came, and was passed on if it is the last word for the receiver.
     Closed(Option<CloseCode>),
     Violated(Violation),
     /// The sender ended its stream.
@@ -115,10 +122,13 @@ impl Direction {
     ) -> Poll<News> {
         for _ in 0..READS_PER_WAKE {
             ready!(self.poll_pay(to, cx));
-            if self.source == Source::Ended {
-                return Poll::Pending;
-            }
-            if let Some(news) = ready!(self.poll_transfer(from, to, cx)) {
+            let news = match self.source {
+                Source::Open => ready!(self.poll_transfer(from, to, cx)),
+                Source::Spent => ready!(self.poll_discard(from, cx)),
+                Source::Unread | Source::Ended => return Poll::Pending,
+            };
+            if let Some(news) = news {
+                self.heed(news);
                 return Poll::Ready(news);
             }
         }
@@ -126,13 +136,17 @@ impl Direction {
         Poll::Pending
     }
 
-    /// Writes `farewell` at the next frame border, or ends the stream to the receiver where there is none.
-    /// Does nothing where the receiver has been told already.
-    pub(super) fn end(&mut self, farewell: Option<CloseFrame>) -> bool {
+    /// Writes `farewell` at the next frame border, or where `last` behind all that the sender still says; without one
+    /// ends the stream to the receiver. Does nothing where the receiver has been told already, or will be.
+    pub(super) fn end(&mut self, farewell: Option<CloseFrame>, last: bool) -> bool {
         if !matches!(self.sink, Sink::Open) {
             return false;
         }
-        self.sink = farewell.map_or(Sink::CutDue, |frame| Sink::FarewellDue(Box::new(frame)));
+        self.sink = match farewell.map(Box::new) {
+            Some(frame) if last => Sink::FarewellLast(frame),
+            Some(frame) => Sink::FarewellDue(frame),
+            None => Sink::CutDue,
+        };
         true
     }
 
@@ -154,7 +168,8 @@ impl Direction {
 
     /// Whether a farewell was due and is not written.
     pub(super) fn was_cut(&self) -> bool {
-        self.cut || matches!(self.sink, Sink::FarewellDue(_)) || !self.kept.owed().is_empty()
+        let due = matches!(self.sink, Sink::FarewellLast(_) | Sink::FarewellDue(_));
+        self.cut || due || !self.kept.owed().is_empty()
     }
 
     /// Whether nothing is left to do here.
@@ -185,12 +200,13 @@ impl Direction {
     /// Takes the next step towards the end of the stream to the receiver; `true` when it took one.
     fn poll_end_sink(&mut self, to: &mut Stream, cx: &mut Context<'_>) -> Poll<bool> {
         match &self.sink {
-            Sink::FarewellDue(frame) if self.inspector.at_frame_border() => {
+            Sink::FarewellLast(_) if self.source == Source::Open => return Poll::Ready(false),
+            Sink::FarewellLast(frame) | Sink::FarewellDue(frame) if self.inspector.at_frame_border() => {
                 self.kept.owe(frame.as_bytes());
                 self.sink = Sink::Closed;
             }
             // The rest of the frame will not come, and no frame can begin inside another (RFC 6455 5.4).
-            Sink::FarewellDue(_) if self.source != Source::Open => {
+            Sink::FarewellLast(_) | Sink::FarewellDue(_) if self.source != Source::Open => {
                 self.sink = Sink::CutDue;
                 self.cut = true;
             }
@@ -221,9 +237,9 @@ impl Direction {
             let looks = self.looks(from);
             let room = &mut scratch[held..held + self.room(looks)];
             let read = match ready!(if looks { from.poll_look(cx, room) } else { from.poll_read(cx, room) }) {
-                Ok(0) => return Poll::Ready(Some(self.end_of_source(News::Ended))),
+                Ok(0) => return Poll::Ready(Some(News::Ended)),
                 Ok(read) => read,
-                Err(_) => return Poll::Ready(Some(self.end_of_source(News::Lost))),
+                Err(_) => return Poll::Ready(Some(News::Lost)),
             };
             let bytes = &mut scratch[..held + read];
             let news =
@@ -235,7 +251,7 @@ impl Direction {
 
     /// Whether to look at what there is before it is taken: where it is more than may be kept.
     fn looks(&self, from: &Stream) -> bool {
-        let flows = self.source == Source::Open && matches!(self.sink, Sink::Open);
+        let flows = matches!(self.sink, Sink::Open | Sink::FarewellLast(_));
         flows && self.chunk as usize > KEPT_MAX && from.can_look()
     }
 
@@ -249,19 +265,24 @@ impl Direction {
         }
     }
 
-    fn end_of_source(&mut self, news: News) -> News {
-        self.source = Source::Ended;
-        self.kept.forget_tail();
-        news
+    /// One read of what does not count.
+    fn poll_discard(&mut self, from: &mut Stream, cx: &mut Context<'_>) -> Poll<Option<News>> {
+        let room = KEPT_MAX.min(self.chunk as usize);
+        let read = SCRATCH.with_borrow_mut(|scratch| from.poll_read(cx, &mut scratch[..room]));
+        match ready!(read) {
+            Ok(0) => return Poll::Ready(Some(News::Ended)),
+            Ok(read) => self.chunk -= read as u32,
+            Err(_) => return Poll::Ready(Some(News::Lost)),
+        }
+        if self.chunk == 0 {
+            self.source = Source::Unread;
+        }
+        Poll::Ready(None)
     }
 
     /// Judges `bytes` and writes what is settled.
     fn pass(&mut self, bytes: &[u8], to: &mut Stream, cx: &mut Context<'_>) -> Option<News> {
-        if self.source != Source::Open {
-            self.kept.forget_tail();
-            return None;
-        }
-        let writable = matches!(self.sink, Sink::Open | Sink::FarewellDue(_));
+        let writable = matches!(self.sink, Sink::Open | Sink::FarewellLast(_) | Sink::FarewellDue(_));
         let passed = (self.inspector.messages(), self.inspector.payload_bytes());
         let (settled, news) = self.judge(bytes);
         let written = if writable {
@@ -273,7 +294,7 @@ impl Direction {
         };
         let end = if news.is_some() { settled } else { bytes.len() };
         self.kept.keep(&bytes[written..end], settled - written);
-        self.heed(news)
+        news
     }
 
     /// The same for bytes of which all but the first `held` are still with the sender.
@@ -297,8 +318,8 @@ impl Direction {
         }
         self.kept.keep(&bytes[written..taken], settled - written);
         match from.take_seen(&mut bytes[held.min(taken)..taken]) {
-            Ok(()) => self.heed(news),
-            Err(_) => Some(self.end_of_source(News::Lost)),
+            Ok(()) => news,
+            Err(_) => Some(News::Lost),
         }
     }
 
@@ -310,31 +331,30 @@ impl Direction {
             settled += step.settled;
             match step.outcome {
                 Outcome::More => return (settled, None),
-                Outcome::Control(control) => {
-                    settled += control.wire_len;
-                    if control.opcode == OpCode::Close {
-                        return (settled, Some(News::Closed(control.close_code)));
-                    }
+                Outcome::Control(control) if control.opcode == OpCode::Close => {
+                    let replaced = matches!(self.sink, Sink::FarewellLast(_));
+                    let passes = if replaced { 0 } else { control.wire_len };
+                    return (settled + passes, Some(News::Closed(control.close_code)));
                 }
+                Outcome::Control(control) => settled += control.wire_len,
                 Outcome::Violation(violation) => return (settled, Some(News::Violated(violation))),
             }
         }
     }
 
     /// Draws the consequences for this direction.
-    fn heed(&mut self, news: Option<News>) -> Option<News> {
+    fn heed(&mut self, news: News) {
         match news {
-            Some(News::Closed(_)) => {
-                self.source = Source::Closed;
-                // The sender's Close is the last frame for the receiver too.
-                if let Sink::Open = self.sink {
-                    self.sink = Sink::Closed;
-                }
+            News::Closed(_) | News::Violated(_) => (self.source, self.chunk) = (Source::Spent, WASTE),
+            News::Ended | News::Lost => {
+                self.source = Source::Ended;
+                self.kept.forget_tail();
             }
-            Some(News::Violated(_)) => self.source = Source::Distrusted,
-            _ => {}
         }
-        news
+        // The sender's Close is the last frame for the receiver too.
+        if let (News::Closed(_), Sink::Open) = (news, &self.sink) {
+            self.sink = Sink::Closed;
+        }
     }
 
     /// Writes what the receiver takes at once and says how much that was; a lost receiver takes all.

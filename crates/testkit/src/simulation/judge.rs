@@ -45,8 +45,14 @@ fn judge_direction(scenario: &Scenario, machine: &Machine, record: &Record, to: 
         assert_eq!(progress.messages, arrived.messages, "messages to {to:?}");
         assert_eq!(progress.bytes, arrived.payload, "bytes to {to:?}");
     }
+    let all = Walk::over(sends);
+    if matches!(record.cause, Cause::Violation(by, _) if by == to) && !cut_short {
+        // Ours stands behind all that the other side said, or its own Close went first.
+        let crossed = all.close.is_some() && passed == all.settled;
+        assert!(crossed || passed == all.says(), "to {to:?}: the offender is told before the answers");
+        assert_eq!(own.is_some(), all.at_border && !crossed, "to {to:?}: the offender is told");
+    }
     if scenario.is_orderly() {
-        let all = Walk::over(sends);
         assert_eq!(passed, all.settled, "to {to:?}: not all that was sent has arrived");
         assert_eq!(own.map(|(code, _)| code), expected_code(record.cause, to, &all), "to {to:?}");
     }

@@ -25,6 +25,12 @@ impl Walk {
         walk
     }
 
+    /// Bytes that may be passed on, without a Close frame.
+    pub(super) fn says(&self) -> usize {
+        let closes = usize::from(self.close.is_some());
+        self.borders.iter().rev().nth(closes).filter(|_| closes > 0).copied().unwrap_or(self.settled)
+    }
+
     /// Takes what may be passed on of the frame that `rest` begins with; whether another may follow.
     fn take_frame(&mut self, rest: &[u8]) -> bool {
         let [first, second, ..] = *rest else { return false };

@@ -4,7 +4,7 @@ use ropeway::tunnel::Side::{self, Client, Server};
 use testkit::{Backend, TestGateway, eventually, op, records};
 
 use super::scripted::summary;
-use super::{by_role, part, whole};
+use super::{by_role, close, part, whole};
 
 /// A message of `size` bytes: its frames, each with the bytes it adds to the message.
 type Shape = fn(Side, usize) -> Vec<(Vec<u8>, usize)>;
@@ -77,6 +77,8 @@ fn exchange(
     let expected = passes.repeat(repeat);
     assert!(receiver.bytes(expected.len()) == expected, "{name}: what passes is not what was sent");
     if let Some(size) = excess {
+        assert_eq!(receiver.frame().close(), (1001, "the other side broke a rule".into()), "{name}");
+        receiver.send(&close(by.other(), 1001, ""));
         let (code, reason) = sender.frame().close();
         assert_eq!(code, 1009, "{name}");
         assert_eq!(
@@ -84,7 +86,6 @@ fn exchange(
             format!("message of at least {size} bytes is over the limit of {limit}"),
             "{name}"
         );
-        assert_eq!(receiver.frame().close(), (1001, "the other side broke a rule".into()), "{name}");
     }
     client.finish();
     server.finish();
@@ -172,7 +173,8 @@ fn a_size_is_judged_when_it_is_declared() {
         sender.send(&header);
         let size = 1_u64 << 62;
         let reason = format!("message of at least {size} bytes is over the limit of 32769");
-        assert_eq!(sender.frame().close(), (1009, reason), "{by:?}");
         assert_eq!(receiver.frame().close().0, 1001, "{by:?}");
+        receiver.send(&close(by.other(), 1001, ""));
+        assert_eq!(sender.frame().close(), (1009, reason), "{by:?}");
     }
 }

@@ -3,7 +3,7 @@
 use ropeway::tunnel::Side::{self, Client, Server};
 use testkit::{Backend, Peer, TestGateway, frame, op};
 
-use super::{by_role, mask, part, whole};
+use super::{by_role, close, mask, part, whole};
 
 const VALID: &str = "a \u{e9} \u{20ac} \u{1f600} \u{7ff}\u{800}\u{ffff}\u{10000}\u{10ffff} z";
 
@@ -65,16 +65,17 @@ fn invalid_texts_end_the_tunnel_where_they_are_looked_at() {
             let (sender, receiver) = by_role(by, &mut client, &mut server);
             sender.send(&split(by, text, at));
             let name = format!("{by:?}: {name}, split at {at}");
-            assert_eq!(sender.frame().close(), (1007, "text message is not utf-8".into()), "{name}");
             let mut got = Vec::new();
-            let close = loop {
+            let told = loop {
                 match receiver.frame() {
                     frame if frame.opcode == op::CLOSE => break frame.close(),
                     frame if frame.opcode == op::PING => assert_eq!(frame.payload, b"\xff", "{name}"),
                     frame => got.extend(frame.payload),
                 }
             };
-            assert_eq!(close, (1001, "the other side broke a rule".into()), "{name}");
+            assert_eq!(told, (1001, "the other side broke a rule".into()), "{name}");
+            receiver.send(&close(by.other(), 1001, ""));
+            assert_eq!(sender.frame().close(), (1007, "text message is not utf-8".into()), "{name}");
             assert!(text[..at].starts_with(&got), "{name}: {got:x?} passed");
         }
     }

@@ -1,14 +1,16 @@
-//! Every rule that a side can break: the offender hears which, the other side gets a proper Close.
+//! Every rule that a side can break: the other side gets a proper Close, and the offender hears which rule it was, behind
+//! all that the other side still says.
 
 use ropeway::tunnel::Side::{self, Client, Server};
 use testkit::{frame, op};
 use ws::Violation;
 
-use super::scripted::Step::{Ended, Fin, Gets, GetsClose, Sends};
+use super::scripted::Step::{Ended, Fin, Gets, GetsClose, Quiet, Reset, Sends, Stop};
 use super::scripted::{NEVER, Row, SOON, Step, play_all};
 use super::{close, mask, part, whole};
 
 const OTHER: &str = "the other side broke a rule";
+const RESERVED: &str = "opcode is reserved";
 
 /// The bytes with which `by` breaks the rule: those that pass, and those that do not. `None` where it cannot.
 fn breach(rule: Violation, by: Side) -> Option<(Vec<u8>, Vec<u8>)> {
@@ -81,14 +83,18 @@ fn close_the_offender_with_the_rule_and_the_other_side_properly() {
         };
         let (code, reason, cause) = expected(rule);
         let (other, pool) = (by.other(), format!("{NEVER}\nvalidateUtf8: true"));
-        let mut steps = vec![
+        let answer = whole(other, op::TEXT, b"answer");
+        let steps = vec![
             // What stands behind the breach is not passed on either.
             Sends(by, [passes.clone(), breaks, whole(by, op::TEXT, b"behind")].concat()),
             Gets(other, passes),
             GetsClose(other, 1001, OTHER.into()),
+            Sends(other, answer.clone()),
+            Gets(by, answer),
+            Quiet(by),
+            Sends(other, close(other, 1001, "")),
             GetsClose(by, code, reason),
             Ended(Client),
-            Sends(other, close(other, 1001, "")),
             Sends(by, close(by, code, "")),
             Fin(Client),
             Fin(Server),
@@ -96,12 +102,9 @@ fn close_the_offender_with_the_rule_and_the_other_side_properly() {
         ];
         // An answer to the gateway's Close is not looked for behind a breach: nothing there is believed.
         let record = match by {
-            Client => format!("client {cause}; got - 1001; sent {code} 1001; 0/{payload} 0/0"),
-            Server => format!("server {cause}; got 1001 -; sent 1001 {code}; 0/0 0/{payload}"),
+            Client => format!("client {cause}; got - 1001; sent {code} 1001; 0/{payload} 1/6"),
+            Server => format!("server {cause}; got 1001 -; sent 1001 {code}; 1/6 0/{payload}"),
         };
-        if by == Client {
-            steps.swap(2, 3);
-        }
         rows.push(Row::new(name, &pool, steps, &record));
     }
     assert_eq!(rows.len(), 2 * every_rule().len() - 2, "each side breaks every rule but the other's masking");
@@ -163,8 +166,8 @@ fn inside_frames() {
         let (frame, head, other) = (text(by), head(by), by.other());
         let (first, last) = (frame[..head + 200].to_vec(), frame[head + 200..].to_vec());
         let record = match by {
-            Client => "client violation:text_not_utf8; got - -; sent 1007 -; 0/300 0/0",
-            Server => "server violation:text_not_utf8; got - -; sent - 1007; 0/0 0/300",
+            Client => "client violation:text_not_utf8; got - -; sent 1007 -; 0/300 1/6",
+            Server => "server violation:text_not_utf8; got - -; sent - 1007; 1/6 0/300",
         };
         Row::new(
             format!("{by:?} sends a bad text inside a frame that has passed in part"),
@@ -175,9 +178,11 @@ fn inside_frames() {
                 Sends(by, last),
                 Gets(other, frame[head + 200..head + 300].to_vec()),
                 Ended(other),
+                Sends(other, whole(other, op::TEXT, b"answer")),
+                Gets(by, whole(other, op::TEXT, b"answer")),
+                Fin(other),
                 GetsClose(by, 1007, "text message is not utf-8".into()),
-                Fin(Client),
-                Fin(Server),
+                Fin(by),
                 Ended(by),
             ],
             record,
@@ -193,10 +198,10 @@ fn inside_frames() {
             &utf8,
             vec![
                 Sends(by, text(by)),
-                GetsClose(by, 1007, "text message is not utf-8".into()),
                 GetsClose(by.other(), 1001, OTHER.into()),
-                Fin(Client),
-                Fin(Server),
+                Fin(by.other()),
+                GetsClose(by, 1007, "text message is not utf-8".into()),
+                Fin(by),
                 Ended(Client),
                 Ended(Server),
             ],
@@ -205,7 +210,6 @@ fn inside_frames() {
     };
     let begun = |side| whole(side, op::BINARY, &[7; 500])[..208].to_vec();
     let rest = |side| whole(side, op::BINARY, &[7; 500])[208..].to_vec();
-    // The offender is inside a frame of the other side's: it hears the verdict behind it.
     let other_inside = |by: Side| {
         let other = by.other();
         let record = match by {
@@ -220,11 +224,12 @@ fn inside_frames() {
                 Gets(by, begun(other)),
                 Sends(by, whole(by, 3, b"")),
                 GetsClose(other, 1001, OTHER.into()),
-                Sends(other, [rest(other), whole(other, op::TEXT, b"too late")].concat()),
+                Sends(other, rest(other)),
                 Gets(by, rest(other)),
-                GetsClose(by, 1002, "opcode is reserved".into()),
-                Fin(Client),
-                Fin(Server),
+                Quiet(by),
+                Fin(other),
+                GetsClose(by, 1002, RESERVED.into()),
+                Fin(by),
                 Ended(Client),
                 Ended(Server),
             ],
@@ -251,8 +256,102 @@ fn inside_frames() {
             record,
         )
     };
-    let all: [&dyn Fn(Side) -> Row; 4] = [&half_passed, &whole_frame, &other_inside, &never_finished];
+    let cut_inside = |by: Side| {
+        let other = by.other();
+        let record = match by {
+            Client => "client violation:reserved_opcode; got - -; sent - 1001; 0/0 0/204",
+            Server => "server violation:reserved_opcode; got - -; sent 1001 -; 0/200 0/0",
+        };
+        Row::new(
+            format!("{by:?} breaks a rule while a frame is on its way to it whose sender ends inside it"),
+            NEVER,
+            vec![
+                Sends(other, begun(other)),
+                Gets(by, begun(other)),
+                Sends(by, whole(by, 3, b"")),
+                GetsClose(other, 1001, OTHER.into()),
+                Fin(other),
+                Ended(by),
+                Fin(by),
+                Ended(other),
+            ],
+            record,
+        )
+    };
+    let all: [&dyn Fn(Side) -> Row; 5] =
+        [&half_passed, &whole_frame, &other_inside, &never_finished, &cut_inside];
     play_all(all.into_iter().flat_map(|row| [row(Client), row(Server)]).collect());
+}
+
+/// However the other side ends, what it said before reaches the offender, and then ours.
+#[test]
+fn the_offender_hears_it_behind_the_answers() {
+    let told = |by| GetsClose(by, 1002, RESERVED.into());
+    // Each begins with a good message and a bad one in one go; the other side answers the good one.
+    let row = |by: Side, (name, got, sent): (&str, &str, &str), end: &[&[Step]]| {
+        let other = by.other();
+        let good = whole(by, op::TEXT, b"good");
+        let begin = [
+            Sends(by, [good.clone(), whole(by, 3, b"bad"), whole(by, op::TEXT, b"behind")].concat()),
+            Gets(other, good),
+            GetsClose(other, 1001, OTHER.into()),
+            Sends(other, answers(other)),
+            Gets(by, answers(other)),
+            Quiet(by),
+        ];
+        let sides = |of_offender: &str, of_other: &str| match by {
+            Client => format!("{of_offender} {of_other}"),
+            Server => format!("{of_other} {of_offender}"),
+        };
+        let (label, moved) = (by.label(), sides("1/4", "2/306"));
+        let (got, sent) = (sides("-", got), sides(sent, "1001"));
+        let record = format!("{label} violation:reserved_opcode; got {got}; sent {sent}; {moved}");
+        let pool = if name == "says no more" { "closeTimeout: 2s" } else { NEVER };
+        let steps = [&begin[..], &end.concat()].concat();
+        Row::new(format!("{by:?} breaks a rule, the other side {name}"), pool, steps, &record)
+    };
+    let rows = [Client, Server].into_iter().flat_map(|by| {
+        let other = by.other();
+        let behind = whole(other, op::TEXT, b"behind");
+        let (told, closes) = ([told(by)], [Sends(other, close(other, 1001, ""))]);
+        let own_code = [Sends(other, [close(other, 4000, "bye"), behind.clone()].concat())];
+        let empty = whole(other, op::CLOSE, b"");
+        let in_pieces = [Sends(other, empty[..1].to_vec()), Sends(other, empty[1..].to_vec())];
+        let bad = [Sends(other, [whole(other, 4, b"bad"), behind].concat())];
+        let over = [Fin(Client), Fin(Server), Ended(Client), Ended(Server)];
+        let (by_fin, other_fin, ended) = ([Fin(by)], [Fin(other)], &over[2..]);
+        [
+            row(by, ("closes with a code of its own", "4000", "1002"), &[&own_code, &told, &over]),
+            row(by, ("closes without a code, in pieces", "empty", "1002"), &[&in_pieces, &told, &over]),
+            row(by, ("ends its stream", "-", "1002"), &[&other_fin, &told, &by_fin, ended]),
+            row(by, ("resets", "-", "1002"), &[&[Reset(other)], &told, &by_fin, &[Ended(by)]]),
+            row(by, ("breaks a rule too", "-", "1002"), &[&bad, &told, &over]),
+            row(by, ("says no more", "-", "1002"), &[&told, ended]),
+            row(
+                by,
+                ("answers an offender that ended its stream", "1001", "1002"),
+                &[&by_fin, &closes, &told, &other_fin, ended],
+            ),
+            row(
+                by,
+                ("answers an offender that is gone", "1001", "-"),
+                &[&[Reset(by)], &closes, &other_fin, &[Ended(other)]],
+            ),
+            row(by, ("answers while the gateway stops", "1001", "1002"), &[&[Stop], &closes, &told, &over]),
+        ]
+    });
+    play_all(rows.collect());
+}
+
+/// Two messages and a ping.
+fn answers(by: Side) -> Vec<u8> {
+    let frames = [
+        part(by, op::TEXT, b"one"),
+        whole(by, op::PING, b"?"),
+        whole(by, op::CONTINUATION, b"two"),
+        whole(by, op::BINARY, &[7; 300]),
+    ];
+    frames.concat()
 }
 
 /// With permessage-deflate RSV1 has a meaning, on the first frame of a data message only (RFC 7692 6).
@@ -268,10 +367,10 @@ fn of_reserved_bits_with_deflate() {
         let steps: Vec<Step> = vec![
             Sends(by, [passes.clone(), breaks].concat()),
             Gets(by.other(), passes),
-            GetsClose(by, 1002, reason.into()),
             GetsClose(by.other(), 1001, OTHER.into()),
-            Fin(Client),
-            Fin(Server),
+            Fin(by.other()),
+            GetsClose(by, 1002, reason.into()),
+            Fin(by),
             Ended(Client),
             Ended(Server),
         ];
