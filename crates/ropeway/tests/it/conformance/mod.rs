@@ -26,6 +26,9 @@ const NO_LIMITS: &str = "clientMaxMsgSize: -1\nserverMaxMsgSize: -1\ncompression
 const GUARD: &str =
     "clientMaxMsgSize: -1\nserverMaxMsgSize: -1\ncompression: passThrough\nvalidateUtf8: true\n";
 
+const ALONE: &str = "the peer alone";
+const BEHIND: &str = "the peer behind the gateway";
+
 #[test]
 fn a_strict_server_does_as_expected_alone_and_behind_the_gateway() {
     let backend = Echo::strict();
@@ -45,8 +48,8 @@ fn compressed_messages_pass_as_they_do_without_the_gateway() {
 #[test]
 fn a_strict_client_does_as_expected_alone_and_behind_the_gateway() {
     let expected = Expected::read(include_str!("client.txt"));
-    expected.check_alone(&lead(Client::Strict, PROTOCOL, None));
-    expected.check_behind_gateway(&lead(Client::Strict, PROTOCOL, Some(NO_LIMITS)));
+    expected.check(ALONE, &lead(Client::Strict, PROTOCOL, None));
+    expected.check(BEHIND, &lead(Client::Strict, PROTOCOL, Some(NO_LIMITS)));
 }
 
 #[test]
@@ -65,9 +68,9 @@ fn a_client_that_checks_nothing_is_safe_behind_the_gateway() {
 
 /// Runs the fuzzing client against a backend, then against the gateway in front of it.
 fn compare(backend: SocketAddr, cases: &[&str], expected: &Expected) {
-    expected.check_alone(&fuzz(backend, cases));
+    expected.check(ALONE, &fuzz(backend, cases));
     let gateway = TestGateway::to(&[backend], NO_LIMITS);
-    expected.check_behind_gateway(&fuzz(gateway.address, cases));
+    expected.check(BEHIND, &fuzz(gateway.address, cases));
 }
 
 /// The same with a backend that takes each message whole, and compresses.

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 /// The verdicts of one run by case: two words of the suite, on what was sent and on how the connection was closed.
 pub(super) struct Verdicts(BTreeMap<Case, String>);
 
-/// A file with one line for each case. `3.2 OK OK` is the verdict on a peer alone, and must be the one behind the
-/// gateway too; with `3.2 OK OK | NON-STRICT OK` the latter may come instead. `OK OK`, the best, may always come: some
-/// verdicts depend on how bytes meet.
-pub(super) struct Expected(BTreeMap<Case, (String, Option<String>)>);
+/// A file with one line for each case. `3.2 OK OK` is the verdict on a peer, alone and behind the gateway. `OK OK`, the
+/// best, may always come: some verdicts depend on how bytes meet.
+pub(super) struct Expected(BTreeMap<Case, String>);
 
 /// The numbers of `9.1.2`.
 type Case = Vec<u32>;
@@ -37,37 +36,21 @@ impl Verdicts {
 
 impl Expected {
     pub(super) fn read(lines: &str) -> Self {
-        let line = |line| {
-            let (case, rest) = case_and_rest(line);
-            let (alone, behind) =
-                rest.split_once(" | ").map_or((rest, None), |(a, b)| (a, Some(b.to_owned())));
-            (case, (alone.to_owned(), behind))
-        };
-        Expected(lines.lines().map(line).collect())
+        Expected(lines.lines().map(case_and_rest).map(|(case, rest)| (case, rest.into())).collect())
     }
 
-    /// Compares a run against the peer alone.
-    pub(super) fn check_alone(&self, found: &Verdicts) {
-        self.check(found, false);
-    }
-
-    /// Compares a run with the gateway in front of the peer.
-    pub(super) fn check_behind_gateway(&self, found: &Verdicts) {
-        self.check(found, true);
-    }
-
-    fn check(&self, found: &Verdicts, behind_gateway: bool) {
+    /// Compares a run `of` something.
+    pub(super) fn check(&self, of: &str, found: &Verdicts) {
         let cases: Vec<_> = self.0.keys().collect();
         assert_eq!(found.0.keys().collect::<Vec<_>>(), cases, "the cases that were run");
         let mut differ = Vec::new();
-        for (case, (alone, behind)) in &self.0 {
+        for (case, expected) in &self.0 {
             let verdict = &found.0[case];
-            let other = behind.as_ref().filter(|_| behind_gateway);
-            if verdict != BEST && verdict != alone && Some(verdict) != other {
-                differ.push(format!("{case:?}: {verdict}, expected {alone}"));
+            if verdict != BEST && verdict != expected {
+                differ.push(format!("{case:?}: {verdict}, expected {expected}"));
             }
         }
-        assert!(differ.is_empty(), "behind the gateway: {behind_gateway}, {differ:#?}");
+        assert!(differ.is_empty(), "{of}: {differ:#?}");
     }
 }
 
