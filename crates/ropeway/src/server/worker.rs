@@ -88,12 +88,13 @@ impl Workers {
             let (ready, stop) = (ready.clone(), stop.clone());
             let work = move || {
                 log::gather();
+                let mut builder = Builder::new_current_thread();
+                builder.enable_all().on_thread_park(log::flush);
+                if !busy_poll.is_zero() {
+                    builder.on_thread_unpark(spin::woken);
+                }
                 // A local runtime belongs to the thread that builds it.
-                let runtime = Builder::new_current_thread()
-                    .enable_all()
-                    .on_thread_park(log::flush)
-                    .on_thread_unpark(spin::woken)
-                    .build_local(LocalOptions::default());
+                let runtime = builder.build_local(LocalOptions::default());
                 let (runtime, result) = match runtime {
                     Ok(runtime) => (Some(runtime), Ok(())),
                     Err(error) => (None, Err(error)),

@@ -1,6 +1,6 @@
 //! Log lines, on standard error.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt::{self, Debug, Write as _};
 use std::io::{self, IsTerminal, Write};
 use std::time::{self, Duration, UNIX_EPOCH};
@@ -42,6 +42,8 @@ pub fn init(format: LogFormat) {
 }
 
 thread_local! {
+    /// Whether there is anything to flush: asked before every sleep.
+    static IS_WAITING: Cell<bool> = const { Cell::new(false) };
     static WAITING: RefCell<Waiting> = const { RefCell::new(Waiting { gathering: false, lines: Vec::new() }) };
 }
 
@@ -52,7 +54,9 @@ pub fn gather() {
 
 /// Writes the lines of this thread that wait. To be called whenever the thread is about to wait itself.
 pub fn flush() {
-    WAITING.with_borrow_mut(Waiting::flush);
+    if IS_WAITING.take() {
+        WAITING.with_borrow_mut(Waiting::flush);
+    }
 }
 
 /// Lines of one thread.
@@ -85,6 +89,7 @@ impl Write for Output {
         let kept = WAITING.try_with(|waiting| {
             let mut waiting = waiting.borrow_mut();
             waiting.lines.extend_from_slice(line);
+            IS_WAITING.set(true);
             if !waiting.gathering || waiting.lines.len() > MAX_WAITING {
                 waiting.flush();
             }

@@ -199,11 +199,13 @@ impl Tunnel {
 
     /// Has `to` told that it is over, unless it knows.
     fn tell(&mut self, to: Side, cause: Cause) {
+        if self.direction_to(to).is_told() {
+            return;
+        }
         let farewell = cause.farewell(to, self.entry.account.policy.vanished_code);
         let (code, frame) = farewell.unzip();
-        if self.direction_to(to).end(frame, cause.comes_last(to)) {
-            self.ending().codes.sent(to, code.unwrap_or_default());
-        }
+        self.direction_to(to).end(frame, cause.comes_last(to));
+        self.ending().codes.sent(to, code.unwrap_or_default());
     }
 
     /// The first cause stays.

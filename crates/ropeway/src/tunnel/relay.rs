@@ -137,17 +137,18 @@ impl Direction {
     }
 
     /// Writes `farewell` at the next frame border, or where `last` behind all that the sender still says; without one
-    /// ends the stream to the receiver. Does nothing where the receiver has been told already, or will be.
-    pub(super) fn end(&mut self, farewell: Option<CloseFrame>, last: bool) -> bool {
-        if !matches!(self.sink, Sink::Open) {
-            return false;
-        }
+    /// ends the stream to the receiver, who must not have been [told](Self::is_told).
+    pub(super) fn end(&mut self, farewell: Option<CloseFrame>, last: bool) {
         self.sink = match farewell.map(Box::new) {
             Some(frame) if last => Sink::FarewellLast(frame),
             Some(frame) => Sink::FarewellDue(frame),
             None => Sink::CutDue,
         };
-        true
+    }
+
+    /// Whether the receiver has been told that it is over, or will be.
+    pub(super) fn is_told(&self) -> bool {
+        !matches!(self.sink, Sink::Open)
     }
 
     /// Reads no more.
