@@ -14,6 +14,7 @@ use ropeway::tunnel::farewell::Cause;
 use ropeway::tunnel::policy::Policy;
 use ropeway::tunnel::registry::Registry;
 use ropeway::tunnel::{Account, Leg, Record, Start, Tunnel, TunnelId};
+use tokio::task::yield_now;
 use tokio::time::advance;
 use ws::CloseCode;
 
@@ -101,7 +102,7 @@ impl Machine {
                     return record;
                 }
                 self.check_kept();
-            } else if !self.act() {
+            } else if !self.act() && !self.gets_its_turn().await {
                 // Nothing more will happen: only time can end it now, and only once.
                 assert!(!self.waited, "it does not end");
                 self.waited = true;
@@ -124,6 +125,12 @@ impl Machine {
     /// Whether time had to pass.
     pub(super) fn has_waited(&self) -> bool {
         self.waited
+    }
+
+    /// Lets the runtime look around, and then wake a tunnel that left others their turn; whether it did.
+    async fn gets_its_turn(&self) -> bool {
+        yield_now().await;
+        self.woken.0.load(Ordering::Relaxed)
     }
 
     /// Lets the next thing happen; `false` when nothing can.
