@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin};
 use crate::lifecycle::Lifecycle;
+use crate::net::limits::{Room, open_files};
 use crate::net::listener::listen;
 use crate::server::worker::Workers;
 use crate::spec::types::Timeout;
@@ -46,6 +47,7 @@ pub struct Gateway {
     /// Where it listens, in the order of the documents.
     addresses: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
+    room: Room,
 }
 
 /// Why a gateway does not start.
@@ -66,6 +68,8 @@ impl Gateway {
         let listeners: Vec<_> = fronts.iter().map(|(address, _)| open(*address)).collect::<Result<_, _>>()?;
         let admin = options.admin.map(open).transpose()?;
 
+        let count = count(options);
+        let room = Room::new(open_files(), count);
         let mut gateway = Gateway {
             stop: CancellationToken::new(),
             ready: Arc::default(),
@@ -74,8 +78,9 @@ impl Gateway {
             control: None,
             addresses: listeners.iter().map(|(_, address)| *address).collect(),
             admin: admin.as_ref().map(|(_, address)| *address),
+            room,
         };
-        let (workers, threads) = Workers::start(count(options), busy_poll(objects), &gateway.stop, PATIENCE)
+        let (workers, threads) = Workers::start(count, room, busy_poll(objects), &gateway.stop, PATIENCE)
             .map_err(|error| StartError { doing: "starting the workers".into(), error })?;
         gateway.workers = threads;
         if let Some((listener, address)) = admin {
@@ -99,6 +104,11 @@ impl Gateway {
     /// Where administration listens.
     pub fn admin(&self) -> Option<SocketAddr> {
         self.admin
+    }
+
+    /// For how many tunnels there are descriptors.
+    pub fn room(&self) -> usize {
+        self.room.connections
     }
 
     /// Accepts no more, tells every tunnel's two sides, and waits until all have ended; each pool's `closeTimeout`

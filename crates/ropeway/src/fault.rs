@@ -42,6 +42,8 @@ pub enum Fault {
     NoReply,
     /// The gateway stops.
     Stopping,
+    /// There are no descriptors left for more connections.
+    NoRoom,
     /// No server can be used.
     NoServer,
     /// No connection to a server.
@@ -86,6 +88,7 @@ impl Fault {
             Fault::PipelineMissing => "pipeline_missing",
             Fault::NoReply => "no_reply",
             Fault::Stopping => "stopping",
+            Fault::NoRoom => "no_room",
             Fault::NoServer => "no_server",
             Fault::ConnectFailed => "connect_failed",
             Fault::ConnectTimeout => "connect_timeout",
@@ -112,7 +115,7 @@ impl Fault {
             Fault::ConnectFailed | Fault::NoAnswer | Fault::AnswerMalformed | Fault::AnswerInvalid(_) => {
                 StatusCode::BAD_GATEWAY
             }
-            Fault::PipelineMissing | Fault::NoReply | Fault::Stopping | Fault::NoServer => {
+            Fault::PipelineMissing | Fault::NoReply | Fault::Stopping | Fault::NoRoom | Fault::NoServer => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Fault::ConnectTimeout | Fault::HandshakeTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -122,7 +125,7 @@ impl Fault {
     /// Whose fault it is.
     pub fn blame(&self) -> Blame {
         match self {
-            Fault::PipelineMissing | Fault::NoReply | Fault::Stopping => Blame::Gateway,
+            Fault::PipelineMissing | Fault::NoReply | Fault::Stopping | Fault::NoRoom => Blame::Gateway,
             _ if self.status().is_client_error() => Blame::Client,
             _ => Blame::Server,
         }
@@ -148,6 +151,7 @@ impl fmt::Display for Fault {
             Fault::PipelineMissing => "the pipeline of this route does not exist",
             Fault::NoReply => "the pipeline of this route gave no answer",
             Fault::Stopping => "the gateway stops",
+            Fault::NoRoom => "the gateway has no room for more connections",
             Fault::NoServer => "no server can be used",
             Fault::ConnectFailed => "no server could be connected to",
             Fault::ConnectTimeout => "no server could be connected to in time",

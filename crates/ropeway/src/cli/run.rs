@@ -35,8 +35,7 @@ pub(super) fn start_and_wait(
     options: &Options,
     started: impl FnOnce(&Gateway),
 ) -> ExitCode {
-    let open_files = limits::raise_open_files();
-    limits::prepare_descriptors(open_files);
+    limits::prepare_descriptors(limits::raise_open_files());
     let asked_to_stop = match listen_to_signals() {
         Ok(asked_to_stop) => asked_to_stop,
         Err(error) => return failure(&error),
@@ -51,8 +50,7 @@ pub(super) fn start_and_wait(
     if let Some(address) = gateway.admin() {
         tracing::info!(%address, "administration");
     }
-    // Two for each tunnel, and some for everything else.
-    tracing::info!(room_for = open_files.saturating_sub(100) / 2, "ready for tunnels");
+    tracing::info!(room_for = gateway.room(), "ready for tunnels");
     started(&gateway);
     // The thread that tells of signals never ends before the process.
     let _ = asked_to_stop.recv();

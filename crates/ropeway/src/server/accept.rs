@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::net::{SocketFlags, acceptfrom_with};
 use tokio::io::Interest;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::serving::Front;
 use super::worker::Workers;
@@ -17,11 +17,15 @@ use crate::lifecycle::Lifecycle;
 /// How long to leave connections waiting in the kernel's queue when there are no descriptors or memory left.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// A flood of connections is not to become a flood of log lines.
+const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
+
 /// tokio's own listener would register every connection with this worker, before another one gets it. The type of
 /// streams watches any socket, and leaves it to us what to do with it.
 type Readiness = tokio::net::TcpStream;
 
-/// Accepts until it is time to stop. While all seats are taken, connections wait in the kernel's queue.
+/// Accepts until it is time to stop. While all seats are taken, connections wait in the kernel's queue; those for
+/// which there are no descriptors are refused.
 pub(super) async fn accept(
     listener: std::net::TcpListener,
     front: &Arc<Front>,
@@ -33,12 +37,22 @@ pub(super) async fn accept(
         Ok(readiness) => readiness,
         Err(error) => return tracing::error!(server = front.name, %error, "cannot accept connections"),
     };
+    let mut warnings = Warnings { name: &front.name, last: None };
     let accepting = async {
         // The semaphore is never closed.
         while let Ok(permit) = front.seats.clone().acquire_owned().await {
             match readiness.async_io(Interest::READABLE, || accept_one(&listener)).await {
-                Ok((tcp, peer)) => workers.give(tcp, peer, front, permit),
-                Err(error) => after(&error, &front.name).await,
+                Ok((tcp, peer)) => {
+                    if !workers.give(tcp, peer, front, permit) {
+                        warnings.warn("refusing connections: no file descriptors are left for more");
+                    }
+                }
+                Err(error) if client_left(&error) => {}
+                // A lack of something: trying again at once would only spin.
+                Err(error) => {
+                    warnings.warn(&format!("cannot accept connections for now: {error}"));
+                    sleep(PAUSE).await;
+                }
             }
         }
     };
@@ -54,13 +68,24 @@ fn accept_one(listener: &std::net::TcpListener) -> io::Result<(TcpStream, Socket
     Ok((tcp.into(), peer.ok_or(io::ErrorKind::Unsupported)?))
 }
 
-/// A client that left while it waited is no reason to pause; what else can be wrong with accepting is a lack
-/// of something, and trying again at once would only spin.
-async fn after(error: &io::Error, name: &str) {
+/// Whether accepting failed only because the client did not wait.
+fn client_left(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, InvalidInput, NotConnected};
-    if matches!(error.kind(), ConnectionAborted | ConnectionReset | InvalidInput | NotConnected) {
-        return;
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | InvalidInput | NotConnected)
+}
+
+/// What the log hears of the listener called `name`.
+struct Warnings<'a> {
+    name: &'a str,
+    last: Option<Instant>,
+}
+
+impl Warnings<'_> {
+    /// Logs `message`, unless there was a warning a short while ago.
+    fn warn(&mut self, message: &str) {
+        if self.last.is_none_or(|last| last.elapsed() >= BETWEEN_WARNINGS) {
+            self.last = Some(Instant::now());
+            tracing::warn!(server = self.name, "{message}");
+        }
     }
-    tracing::warn!(server = name, %error, "cannot accept connections for now");
-    sleep(PAUSE).await;
 }

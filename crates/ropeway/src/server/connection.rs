@@ -40,6 +40,9 @@ const MAX_EARLY: usize = 32 * 1024;
 /// How long requests may go on once it is time to stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a client for which there is no room may take for its request.
+const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How long a client may take to receive its 101.
 const WRITE_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -51,6 +54,8 @@ struct Visit<'a> {
     peer: SocketAddr,
     front: &'a Arc<Front>,
     local: &'a Local,
+    /// Whether there is room for it.
+    welcome: bool,
     /// What the last answer leaves behind, if it was a 101.
     opening: Cell<Option<Opening>>,
     /// The answer to the first request, where it is hyper's to write.
@@ -62,13 +67,19 @@ type Free = (TcpStream, Bytes);
 
 /// Serves a connection to its end, or to the start of its tunnel.
 pub(super) async fn serve_connection(arrival: Arrival, local: Rc<Local>) {
-    let Arrival { tcp, peer, front, seat } = arrival;
+    let Arrival { tcp, peer, front, seat, welcome } = arrival;
     let tcp = match TcpStream::from_std(tcp) {
         Ok(tcp) => tcp,
         Err(error) => return tracing::warn!(%peer, %error, "connection lost"),
     };
-    let visit =
-        Visit { peer, front: &front, local: &local, opening: Cell::default(), prepared: Cell::default() };
+    let visit = Visit {
+        peer,
+        front: &front,
+        local: &local,
+        welcome,
+        opening: Cell::default(),
+        prepared: Cell::default(),
+    };
     let Some((tcp, early)) = visit.serve(tcp).await else { return };
     match visit.opening.take() {
         Some(opening) => start_tunnel(opening, Leg { stream: Stream::Tcp(tcp), early }, front, seat, &local),
@@ -86,7 +97,7 @@ impl Visit<'_> {
         if let Some((head, length)) = head::read_request(&begin) {
             let mut early = BytesMut::from(&begin[length..]);
             let reply = tokio::select! {
-                reply = answer(head, self.peer, self.front, self.local, &self.opening) => reply,
+                reply = self.answer_anew(head) => reply,
                 () = leaves(&mut tcp, &mut early) => return None,
                 () = self.too_long() => return None,
             };
@@ -108,7 +119,7 @@ impl Visit<'_> {
         let mut begin = BytesMut::with_capacity(USUAL);
         tokio::select! {
             read = tcp.read_buf(&mut begin) => (read.ok()? > 0).then(|| begin.freeze()),
-            () = sleep(self.front.head_timeout) => None,
+            () = sleep(self.head_timeout()) => None,
             () = self.local.lifecycle.stopping() => None,
         }
     }
@@ -129,8 +140,8 @@ impl Visit<'_> {
             .preserve_header_case(true)
             .title_case_headers(true)
             .max_buf_size(MAX_HEAD)
-            .keep_alive(self.front.keep_alive)
-            .header_read_timeout(self.front.head_timeout);
+            .keep_alive(self.front.keep_alive && self.welcome)
+            .header_read_timeout(self.head_timeout());
         let mut connection = http.serve_connection(TokioIo::new(stream), service);
         let mut stopping = pin!(self.local.lifecycle.stopping());
         let mut graceful = false;
@@ -158,8 +169,16 @@ impl Visit<'_> {
     async fn answer(&self, head: request::Parts) -> Reply {
         match self.prepared.take() {
             Some(reply) => reply,
-            None => answer(head, self.peer, self.front, self.local, &self.opening).await,
+            None => self.answer_anew(head).await,
         }
+    }
+
+    async fn answer_anew(&self, head: request::Parts) -> Reply {
+        answer(head, self.peer, self.front, self.local, &self.opening, self.welcome).await
+    }
+
+    fn head_timeout(&self) -> Duration {
+        if self.welcome { self.front.head_timeout } else { REFUSAL_PATIENCE }
     }
 
     /// Resolves when it has been time to stop for long.

@@ -30,10 +30,14 @@ pub(super) async fn answer(
     front: &Front,
     local: &Local,
     opening: &Cell<Option<Opening>>,
+    welcome: bool,
 ) -> Reply {
     let wants_upgrade = head.headers.contains_key(UPGRADE);
-    let routed =
-        if local.lifecycle.is_stopping() { Err(Fault::Stopping) } else { route(head, peer, front).await };
+    let routed = match (local.lifecycle.is_stopping(), welcome) {
+        (true, _) => Err(Fault::Stopping),
+        (false, false) => Err(Fault::NoRoom),
+        (false, true) => route(head, peer, front).await,
+    };
     let (mut reply, upgraded) = match routed {
         Ok(context) => conclude(context),
         Err(fault) => (refusal(&fault), None),

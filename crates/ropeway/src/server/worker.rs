@@ -19,13 +19,19 @@ use super::connection::serve_connection;
 use super::serving::Front;
 use super::spin;
 use crate::lifecycle::Lifecycle;
+use crate::net::limits::Room;
 use crate::telemetry::log;
 use crate::tunnel::farewell::Cause;
 use crate::tunnel::registry::{Ask, Registries, Registry};
 
 /// All workers, as those see them who have work to give or questions to ask.
 #[derive(Clone, Debug)]
-pub struct Workers(Arc<[Worker]>);
+pub struct Workers {
+    all: Arc<[Worker]>,
+    room: Room,
+    /// The connections that are being refused for want of room.
+    refused: Load,
+}
 
 #[derive(Debug)]
 struct Worker {
@@ -34,7 +40,7 @@ struct Worker {
     load: Load,
 }
 
-/// How many connections a worker has.
+/// How many connections a worker has. Those that are refused have a count of their own.
 type Load = Arc<AtomicUsize>;
 
 /// Work for a worker.
@@ -51,9 +57,11 @@ pub struct Arrival {
     pub(super) peer: SocketAddr,
     pub(super) front: Arc<Front>,
     pub(super) seat: Seat,
+    /// Whether there is room for it; else it is told that there is none.
+    pub(super) welcome: bool,
 }
 
-/// A connection's place: in its listener's limit, and in its worker's load. Given back when dropped.
+/// A connection's place: in its listener's limit, and in the load that it counts for. Given back when dropped.
 pub struct Seat {
     _permit: OwnedSemaphorePermit,
     load: Load,
@@ -68,13 +76,15 @@ pub struct Local {
 }
 
 impl Workers {
-    /// Starts `count` threads. One that has nothing to do keeps looking for `busy_poll` before it sleeps. Once `stop`
-    /// is cancelled they run until their tunnels have ended, for `patience` at most.
+    /// Starts `count` threads, which take as many connections as `room` says. One that has nothing to do keeps looking
+    /// for `busy_poll` before it sleeps. Once `stop` is cancelled they run until their tunnels have ended, for
+    /// `patience` at most.
     ///
     /// # Errors
     /// A thread or its runtime cannot be made.
     pub fn start(
         count: usize,
+        room: Room,
         busy_poll: Duration,
         stop: &CancellationToken,
         patience: Duration,
@@ -113,34 +123,42 @@ impl Workers {
             workers.push(Worker { inbox, questions, load: Load::default() });
         }
         started.iter().take(count).collect::<io::Result<()>>()?;
-        Ok((Workers(workers.into()), threads))
+        Ok((Workers { all: workers.into(), room, refused: Load::default() }, threads))
     }
 
     /// Has one of the workers accept the connections of `front`.
     ///
     /// `number` is the listener's: they are spread over the workers.
     pub fn listen(&self, number: usize, listener: std::net::TcpListener, front: Arc<Front>) {
-        self.0[number % self.0.len()].give(Job::Listen(listener, front, self.clone()));
+        self.all[number % self.all.len()].give(Job::Listen(listener, front, self.clone()));
     }
 
     /// Where to ask about tunnels.
     pub fn registries(&self) -> Registries {
-        Registries::new(self.0.iter().map(|worker| worker.questions.clone()).collect())
+        Registries::new(self.all.iter().map(|worker| worker.questions.clone()).collect())
     }
 
-    /// Gives a connection to the worker with the fewest: a long-lived connection stays where it falls.
+    /// Gives a connection to the worker with the fewest: a long-lived connection stays where it falls. `false` when
+    /// there is no room for it: it is told so, or just closed where many are being told.
     pub(super) fn give(
         &self,
         tcp: TcpStream,
         peer: SocketAddr,
         front: &Arc<Front>,
         permit: OwnedSemaphorePermit,
-    ) {
-        let idlest = self.0.iter().min_by_key(|worker| worker.load.load(Ordering::Relaxed));
-        let Some(worker) = idlest else { return };
-        worker.load.fetch_add(1, Ordering::Relaxed);
-        let seat = Seat { _permit: permit, load: worker.load.clone() };
-        worker.give(Job::Serve(Arrival { tcp, peer, front: front.clone(), seat }));
+    ) -> bool {
+        let idlest = self.all.iter().min_by_key(|worker| worker.load.load(Ordering::Relaxed));
+        let Some(worker) = idlest else { return false };
+        let connections: usize = self.all.iter().map(|worker| worker.load.load(Ordering::Relaxed)).sum();
+        let welcome = connections < self.room.connections;
+        if !welcome && self.refused.load(Ordering::Relaxed) >= self.room.refusals {
+            return false;
+        }
+        let load = if welcome { &worker.load } else { &self.refused };
+        load.fetch_add(1, Ordering::Relaxed);
+        let seat = Seat { _permit: permit, load: load.clone() };
+        worker.give(Job::Serve(Arrival { tcp, peer, front: front.clone(), seat, welcome }));
+        welcome
     }
 }
 

@@ -110,6 +110,7 @@ fn faults() -> Vec<Fault> {
         Fault::PipelineMissing,
         Fault::NoReply,
         Fault::Stopping,
+        Fault::NoRoom,
         Fault::NoServer,
         Fault::ConnectFailed,
         Fault::ConnectTimeout,
@@ -131,7 +132,7 @@ fn stands_in_the_list(fault: &Fault) {
         Fault::MethodNotAllowed { .. } | Fault::AddressRefused | Fault::HttpVersion => {}
         Fault::BodyDeclared | Fault::OriginRefused | Fault::PipelineMissing | Fault::NoReply => {}
         Fault::Stopping | Fault::NoServer | Fault::ConnectFailed | Fault::ConnectTimeout => {}
-        Fault::HandshakeTimeout | Fault::NoAnswer => {}
+        Fault::NoRoom | Fault::HandshakeTimeout | Fault::NoAnswer => {}
         Fault::AnswerMalformed | Fault::AnswerInvalid(_) => {}
         Fault::Handshake(R::ExtensionsInvalid | R::KeyEmpty | R::KeyMissing | R::KeyRepeated) => {}
         Fault::Handshake(R::NotAnUpgrade | R::ProtocolsInvalid) => {}
