@@ -65,6 +65,24 @@ impl Backend {
         Serving { address, connections, stop, accepting: Some(accepting) }
     }
 
+    /// Agrees to each handshake from now on and sends every message back, as a good server does.
+    pub fn echo(self) -> Serving {
+        self.serve(|mut peer| {
+            let head = peer.head();
+            peer.try_send(answer(&head, "").as_bytes());
+            peer.behave(true);
+        })
+    }
+
+    /// Agrees to each handshake from now on, and reads and throws away what comes.
+    pub fn sink(self) -> Serving {
+        self.serve(|mut peer| {
+            let head = peer.head();
+            peer.try_send(answer(&head, "").as_bytes());
+            peer.discard();
+        })
+    }
+
     /// A 101 that fits `request`.
     pub fn answer(request: &str, headers: &str) -> String {
         answer(request, headers)

@@ -14,9 +14,11 @@ pub mod simulation;
 mod backend;
 mod frame;
 mod gateway;
+pub mod hostile;
 mod peer;
 mod records;
 mod unreachable;
+mod usage;
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -27,6 +29,7 @@ pub use gateway::{TestGateway, free_port};
 pub use peer::{End, Peer, UPGRADE};
 pub use records::{Record, record, records};
 pub use unreachable::{BlackHole, Refusing};
+pub use usage::Usage;
 
 /// How long anything may take before a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use crate::PATIENCE;
-use crate::frame::Frame;
+use crate::frame::{Frame, frame, op};
 
 /// The headers of a handshake, with RFC 6455's example key.
 pub const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -80,6 +80,16 @@ impl Peer {
         self.take(count)
     }
 
+    /// Reads exactly `count` bytes, or `None` where the connection ends before.
+    pub fn bytes_or_end(&mut self, count: usize) -> Option<Vec<u8>> {
+        while self.input.len() < count {
+            if !self.more() {
+                return None;
+            }
+        }
+        Some(self.take(count))
+    }
+
     /// Reads a frame.
     pub fn frame(&mut self) -> Frame {
         self.frame_or_end().expect("a frame, and not the end of the connection")
@@ -108,6 +118,33 @@ impl Peer {
         while self.more() {}
         let len = self.input.len();
         self.take(len)
+    }
+
+    /// Does what a good peer does until the tunnel is over: answers pings and a Close, ends its stream behind it, and
+    /// sends messages back if it is an `echo` server; else it is a client.
+    pub fn behave(&mut self, echo: bool) {
+        let mask = (!echo).then_some([0x37, 0xfa, 0x21, 0x3d]);
+        while let Some(got) = self.frame_or_end() {
+            let first = match got.opcode {
+                op::PING => 0x80 | op::PONG,
+                op::CLOSE => 0x80 | op::CLOSE,
+                op::CONTINUATION | op::TEXT | op::BINARY if echo => u8::from(got.fin) << 7 | got.opcode,
+                _ => continue,
+            };
+            if !self.try_send(&frame(first, mask, &got.payload)) || got.opcode == op::CLOSE {
+                break;
+            }
+        }
+        // Nobody is told where nobody is left.
+        let _ = self.tcp.shutdown(Shutdown::Write);
+        self.discard();
+    }
+
+    /// Reads and throws away everything until the connection ends, and then ends its own stream.
+    pub fn discard(&mut self) {
+        // By whichever error it ended.
+        let _ = std::io::copy(&mut &self.tcp, &mut std::io::sink());
+        let _ = self.tcp.shutdown(Shutdown::Write);
     }
 
     /// Whether a read would give bytes, or the end of the connection, at once.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use testkit::Usage;
 
 /// How long a program may take for anything: starting a browser on a busy machine takes its time.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -77,6 +78,17 @@ impl Process {
     /// What stands in a line of standard error, once such a line is there.
     pub(crate) fn err(&self, what: &str) -> String {
         self.line(&self.err, what)
+    }
+
+    /// The lines of standard error so far with `what` in them.
+    pub(crate) fn errs(&self, what: &str) -> Vec<String> {
+        let lines = self.err.lines.lock().unwrap();
+        lines.iter().filter(|line| line.contains(what)).cloned().collect()
+    }
+
+    /// What it uses.
+    pub(crate) fn usage(&self) -> Usage {
+        Usage { pid: self.child.id() }
     }
 
     /// All lines of standard error so far, each a JSON object.

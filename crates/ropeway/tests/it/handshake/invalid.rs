@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use testkit::hostile::WrongAnswer;
 use testkit::{Backend, Peer, TestGateway};
 
 use super::{Answer, meet};
@@ -14,9 +15,9 @@ const OFFER: &str = "Sec-WebSocket-Protocol: a, b\r\nSec-WebSocket-Extensions: p
 const DEFLATE: &str = "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=10";
 
 /// What the client offers, the lines of the answer, and what the text says.
-type Row = (&'static str, &'static str, &'static [&'static str], &'static str);
+pub(crate) type Row = (&'static str, &'static str, &'static [&'static str], &'static str);
 
-const INVALID: &[Row] = &[
+pub(crate) const INVALID: &[Row] = &[
     ("no accept", "", &[S, C, U], "no Sec-WebSocket-Accept"),
     ("empty accept", "", &[S, C, U, "Sec-WebSocket-Accept:"], "does not answer the key"),
     (
@@ -185,8 +186,7 @@ fn no_answer_is_a_502() {
 fn check(name: &str, gateway: &TestGateway, backend: &Backend, offer: &str, sent: &[u8], text: &str) {
     let mut client = Peer::shake(gateway.address, "/ws", offer);
     let mut server = meet(&mut client, backend, name);
-    server.head();
-    server.try_send(sent);
+    WrongAnswer(sent).attack(&mut server);
     let answer = Answer::read(&mut client);
     let began = Instant::now();
     assert_eq!((answer.status(), answer.error()), (502, Some("answer_invalid")), "{name}: {answer:?}");

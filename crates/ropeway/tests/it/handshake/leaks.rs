@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use testkit::{Backend, Peer, Refusing, Serving, TestGateway, eventually, free_port, masked, op};
+use testkit::{Backend, Peer, Refusing, Serving, TestGateway, Usage, eventually, free_port, masked, op};
 
 use super::{Answer, meet};
 
@@ -82,7 +82,7 @@ impl Process {
     }
 
     fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+        Usage { pid: self.child.id() }.descriptors()
     }
 }
 

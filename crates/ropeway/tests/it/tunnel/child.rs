@@ -4,7 +4,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 
-use testkit::{Backend, Peer, eventually, free_port};
+use testkit::{Backend, Peer, Usage, eventually, free_port};
 
 /// `ropeway run`, killed when dropped.
 pub(super) struct ChildGateway {
@@ -48,25 +48,9 @@ impl ChildGateway {
         (client, server)
     }
 
-    /// Descriptors it has open.
-    pub(super) fn descriptors(&self) -> usize {
-        fs::read_dir(self.proc("fd")).unwrap().count()
-    }
-
-    /// The most memory it had resident since the last call of [`forget_peak`](Self::forget_peak), in KiB.
-    pub(super) fn peak_memory(&self) -> usize {
-        let status = fs::read_to_string(self.proc("status")).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse().unwrap()
-    }
-
-    /// Lets the peak be what is resident now.
-    pub(super) fn forget_peak(&self) {
-        fs::write(self.proc("clear_refs"), "5").unwrap();
-    }
-
-    fn proc(&self, file: &str) -> String {
-        format!("/proc/{}/{file}", self.child.id())
+    /// What it uses.
+    pub(super) fn usage(&self) -> Usage {
+        Usage { pid: self.child.id() }
     }
 }
 

@@ -24,14 +24,14 @@ fn a_message_of_any_size_costs_no_memory() {
     let (mut client, mut server) = gateway.tunnel(&backend);
     // Once before measuring, for what is allocated only once.
     for size in [8 << 20, large()] {
-        gateway.forget_peak();
-        let before = gateway.peak_memory();
+        gateway.usage().forget_peak();
+        let before = gateway.usage().peak_memory();
         for by in [Client, Server] {
             let (sender, receiver) = by_role(by, &mut client, &mut server);
             one_frame(by, &sender.tcp, &receiver.tcp, size);
         }
         fragments(&mut client, &mut server, size / 100);
-        let grown = gateway.peak_memory() - before;
+        let grown = gateway.usage().peak_memory() - before;
         eprintln!("{} MiB in one frame each way: {grown} KiB more", size >> 20);
         assert!(size == 8 << 20 || grown < 2 << 10, "{size} bytes cost {grown} KiB");
     }
@@ -118,15 +118,15 @@ fn descriptors_return_after_tunnels_that_ended_in_all_ways() {
     ];
     // Once before counting, for what is opened only once.
     let first = gateway.tunnel(&backend);
-    let before = gateway.descriptors() - 2;
+    let before = gateway.usage().descriptors() - 2;
     drop(first);
-    eventually("the first tunnel is over", || (gateway.descriptors() == before).then_some(()));
+    eventually("the first tunnel is over", || (gateway.usage().descriptors() == before).then_some(()));
     let live: Vec<_> = (0..20).map(|_| gateway.tunnel(&backend)).collect();
-    assert_eq!(gateway.descriptors(), before + 40, "two for each tunnel");
+    assert_eq!(gateway.usage().descriptors(), before + 40, "two for each tunnel");
     drop(live);
     for end in end.iter().cycle().take(200) {
         let (client, server) = gateway.tunnel(&backend);
         end(client, server);
     }
-    eventually("all descriptors are closed", || (gateway.descriptors() == before).then_some(()));
+    eventually("all descriptors are closed", || (gateway.usage().descriptors() == before).then_some(()));
 }
