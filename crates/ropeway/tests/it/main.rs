@@ -7,6 +7,7 @@ mod conformance;
 mod docs;
 mod fuzz;
 mod handshake;
+mod hostile;
 mod layers;
 mod real;
 mod tunnel;

@@ -4,7 +4,7 @@ mod admin;
 mod answers;
 mod failover;
 mod forwarding;
-mod invalid;
+pub(crate) mod invalid;
 mod leaks;
 mod origin;
 mod refusals;
@@ -66,14 +66,14 @@ fn meet(client: &mut Peer, backend: &Backend, name: &str) -> Peer {
 
 /// An answer as it came.
 #[derive(Debug)]
-struct Answer {
+pub(crate) struct Answer {
     head: String,
     body: Vec<u8>,
 }
 
 impl Answer {
     /// Reads an answer with its whole body; one that tells no length, to the end of the connection.
-    fn read(peer: &mut Peer) -> Answer {
+    pub(crate) fn read(peer: &mut Peer) -> Answer {
         let head = peer.head();
         let length = values(&head, "content-length").first().map(|length| length.parse().unwrap());
         let body = match length {
@@ -85,26 +85,26 @@ impl Answer {
     }
 
     /// Reads an answer to HEAD.
-    fn without_body(peer: &mut Peer) -> Answer {
+    pub(crate) fn without_body(peer: &mut Peer) -> Answer {
         Answer { head: peer.head(), body: Vec::new() }
     }
 
-    fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         let code = self.head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3));
         code.unwrap_or_else(|| panic!("not a status line of HTTP/1.1: {}", self.head)).parse().unwrap()
     }
 
     /// The values of all lines of a header.
-    fn values(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn values(&self, name: &str) -> Vec<&str> {
         values(&self.head, name)
     }
 
     /// The gateway's own code for what went wrong.
-    fn error(&self) -> Option<&str> {
+    pub(crate) fn error(&self) -> Option<&str> {
         self.values("x-ropeway-error").first().copied()
     }
 
-    fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 }
