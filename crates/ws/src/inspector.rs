@@ -129,6 +129,7 @@ impl Inspector {
             self.continue_frame(rest)?;
         }
         while self.frame_left == 0 {
+            self.take_short_messages(rest);
             let Some((&lead, after)) = rest.split_first_chunk() else { break };
             let lead = Lead::decode(lead)?;
             self.judge_lead(lead)?;
@@ -141,6 +142,35 @@ impl Inspector {
             *rest = self.begin_frame(lead, len, key, after)?;
         }
         Ok(Outcome::More)
+    }
+
+    /// Settles the whole messages of one short frame that `rest` begins with: most messages are such, and many come
+    /// at once. Leaves off where there is anything else to judge.
+    #[inline]
+    fn take_short_messages(&mut self, rest: &mut &[u8]) {
+        if self.in_message {
+            return;
+        }
+        let (mask_bit, header_len) = match self.rules.sender {
+            Role::Client => (0x80, 6),
+            Role::Server => (0, 2),
+        };
+        while let [lead, second, ..] = **rest {
+            let is_plain = match lead {
+                FIN_BINARY => true,
+                FIN_TEXT => !self.rules.validate_utf8,
+                FIN_TEXT_COMPRESSED | FIN_BINARY_COMPRESSED => self.rules.deflate,
+                _ => false,
+            };
+            let len = second ^ mask_bit; // above 125 with the wrong mask bit, too
+            if !is_plain || len > 125 || u64::from(len) > self.rules.max_message {
+                return;
+            }
+            let Some(behind) = rest.get(header_len + usize::from(len)..) else { return };
+            *rest = behind;
+            self.messages += 1;
+            self.payload_bytes += u64::from(len);
+        }
     }
 
     /// Settles payload of the frame that an earlier call began.
@@ -323,6 +353,12 @@ fn judge_masked_text(text: &mut Utf8, payload: &[u8], key: [u8; 4], ends: bool) 
 fn split_at_most(bytes: &[u8], len: u64) -> (&[u8], &[u8]) {
     usize::try_from(len).ok().and_then(|len| bytes.split_at_checked(len)).unwrap_or((bytes, &[]))
 }
+
+/// First bytes of frames that are messages by themselves; compressed ones have RSV1 (RFC 7692 6).
+const FIN_TEXT: u8 = 0x81;
+const FIN_BINARY: u8 = 0x82;
+const FIN_TEXT_COMPRESSED: u8 = 0xC1;
+const FIN_BINARY_COMPRESSED: u8 = 0xC2;
 
 /// Bytes of text that are unmasked at a time.
 const SCRATCH: usize = 256;
