@@ -81,7 +81,9 @@ pub fn write_request(
 ) -> Vec<u8> {
     let target = target.path_and_query().map_or("/", |target| target.as_str());
     let mut output = Vec::with_capacity(1024);
-    for part in ["GET ", target, " HTTP/1.1\r\n"] {
+    // An absolute target may have a query and no path; the origin form begins with a slash (RFC 9112 3.2.1).
+    let slash = if target.starts_with(['/', '*']) { "" } else { "/" };
+    for part in ["GET ", slash, target, " HTTP/1.1\r\n"] {
         output.extend_from_slice(part.as_bytes());
     }
     let lines = headers.iter().map(|(name, value)| (name, host.filter(|_| *name == HOST).unwrap_or(value)));

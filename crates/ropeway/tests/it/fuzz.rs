@@ -20,6 +20,11 @@ fn inspector() {
 }
 
 #[test]
+fn head() {
+    run("head", 20_000, 500);
+}
+
+#[test]
 fn handshake() {
     run("handshake", 20_000, 500);
 }

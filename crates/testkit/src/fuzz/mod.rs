@@ -3,10 +3,12 @@
 //! `fuzz/` feeds them to libFuzzer; `tests/it/fuzz.rs` runs them under stable Rust.
 
 mod handshake;
+mod head;
 mod inspector;
 mod yaml;
 
 pub use handshake::handshake;
+pub use head::head;
 pub use inspector::inspector;
 pub use yaml::yaml;
 
@@ -16,8 +18,8 @@ use crate::simulation::{self, Choices};
 pub type Target = fn(&[u8]);
 
 /// All of them, with their names.
-pub const TARGETS: [(&str, Target); 4] =
-    [("inspector", inspector), ("handshake", handshake), ("yaml", yaml), ("relay", relay)];
+pub const TARGETS: [(&str, Target); 5] =
+    [("inspector", inspector), ("head", head), ("handshake", handshake), ("yaml", yaml), ("relay", relay)];
 
 /// A tunnel whose streams do what the bytes say: see [`simulation`].
 pub fn relay(data: &[u8]) {
