@@ -129,7 +129,9 @@ impl Inspector {
             self.continue_frame(rest)?;
         }
         while self.frame_left == 0 {
-            self.take_short_messages(rest);
+            if !self.rules.validate_utf8 {
+                self.take_short_messages(rest);
+            }
             let Some((&lead, after)) = rest.split_first_chunk() else { break };
             let lead = Lead::decode(lead)?;
             self.judge_lead(lead)?;
@@ -145,7 +147,7 @@ impl Inspector {
     }
 
     /// Settles the whole messages of one short frame that `rest` begins with: most messages are such, and many come
-    /// at once. Leaves off where there is anything else to judge.
+    /// at once. Leaves off where there is anything else to judge; texts are not.
     #[inline]
     fn take_short_messages(&mut self, rest: &mut &[u8]) {
         if self.in_message {
@@ -157,8 +159,7 @@ impl Inspector {
         };
         while let [lead, second, ..] = **rest {
             let is_plain = match lead {
-                FIN_BINARY => true,
-                FIN_TEXT => !self.rules.validate_utf8,
+                FIN_TEXT | FIN_BINARY => true,
                 FIN_TEXT_COMPRESSED | FIN_BINARY_COMPRESSED => self.rules.deflate,
                 _ => false,
             };
