@@ -6,7 +6,7 @@ use http::request;
 
 use crate::net::forwarded::Client;
 use crate::net::reply::Reply;
-use crate::tunnel::{Account, Leg, TunnelId};
+use crate::tunnel::{Claim, Leg, TunnelId};
 
 /// One request, and what the filters have made of it so far.
 #[derive(Debug)]
@@ -29,29 +29,27 @@ pub struct Context {
 /// server that nobody comes.
 #[derive(Debug)]
 pub struct Upgrade {
-    /// The connection to the server, until it is taken.
-    leg: Option<Leg>,
-    /// Identity and rules of the tunnel to be.
-    pub account: Arc<Account>,
+    /// The connection to the server, with identity and rules of the tunnel to be, until they are taken.
+    server: Option<(Leg, Claim)>,
     /// Whether permessage-deflate was negotiated.
     pub deflate: bool,
 }
 
 impl Upgrade {
     /// `leg` is the server's side.
-    pub fn new(leg: Leg, account: Arc<Account>, deflate: bool) -> Self {
-        Upgrade { leg: Some(leg), account, deflate }
+    pub fn new(leg: Leg, account: Claim, deflate: bool) -> Self {
+        Upgrade { server: Some((leg, account)), deflate }
     }
 
     /// The server's side, for its tunnel. There is one until it was taken.
-    pub fn take(&mut self) -> Option<Leg> {
-        self.leg.take()
+    pub fn take(&mut self) -> Option<(Leg, Claim)> {
+        self.server.take()
     }
 }
 
 impl Drop for Upgrade {
     fn drop(&mut self) {
-        if let Some(leg) = self.leg.take() {
+        if let Some((leg, _)) = self.server.take() {
             leg.decline();
         }
     }

@@ -18,10 +18,10 @@ use crate::fault::{Blame, Fault};
 use crate::net::reply::{Reply, ReplyBody, refusal};
 use crate::spec::pool::{Compression, Pool as PoolSpec};
 use crate::spec::{Check, Diagnostic, FilterSpec, KindReader, Reader, Spanned};
-use crate::upstream::Agreed;
 use crate::upstream::handshake::Invitation;
 use crate::upstream::headers::{end_to_end, pairs};
-use crate::upstream::pool::{Outcome, Pool, Server};
+use crate::upstream::pool::Outcome;
+use crate::upstream::{Agreed, Asker, Matcher, Pool};
 
 /// `WebSocketProxy`.
 pub const KIND: Kind = Kind {
@@ -89,16 +89,24 @@ impl Check for Spec {
 
 #[derive(Debug)]
 struct WebSocketProxy {
-    pool: Pool,
+    /// Each with the requests it is for; the first that fits is taken.
+    candidates: Vec<(Matcher, Pool)>,
+    /// For all other requests.
+    main: Pool,
     /// For servers that insist on an `Origin` where the client has none.
     default_origin: Option<HeaderValue>,
 }
 
 fn build(spec: &dyn FilterSpec, identity: &str) -> Option<Arc<dyn Filter>> {
     let spec = spec.downcast::<Spec>()?;
-    let pool = Pool::new(spec.main_pool()?, &format!("{identity}#main"));
+    let candidates = spec.pools.iter().filter_map(|pool| Some((pool.filter.as_ref()?, pool)));
+    let candidates = candidates.enumerate().map(|(number, (filter, pool))| {
+        (Matcher::new(filter), Pool::new(pool, &format!("{identity}#candidate#{number}")))
+    });
+    let candidates = candidates.collect();
+    let main = Pool::new(spec.main_pool()?, &format!("{identity}#main"));
     let default_origin = spec.default_origin.as_ref().and_then(|origin| origin.parse().ok());
-    Some(Arc::new(WebSocketProxy { pool, default_origin }))
+    Some(Arc::new(WebSocketProxy { candidates, main, default_origin }))
 }
 
 impl Filter for WebSocketProxy {
@@ -132,42 +140,19 @@ impl WebSocketProxy {
     async fn open(&self, context: &Context) -> Result<(Reply, Option<Upgrade>), Fault> {
         let request = &context.request;
         let fields = pairs(&request.headers);
-        let offer = self.check(request, &fields)?;
+        let asker = Asker { address: context.client.address, head: request };
+        let pool = self.pool(asker);
+        let offer = check(request, &fields, pool)?;
         let invitation = self.invitation(context, &offer);
-        Ok(match self.pool.open(&invitation, &offer).await? {
+        Ok(match pool.open(asker, &invitation, &offer).await? {
             Outcome::Refused(reply) => (reply, None),
-            Outcome::Agreed(agreed, server) => self.agree(*agreed, server),
+            Outcome::Agreed(agreed) => agree(*agreed, pool.compression),
         })
     }
 
-    /// What the client asks for, if it may and asks properly.
-    fn check<'a>(
-        &self,
-        request: &request::Parts,
-        fields: &[(&'a str, &'a [u8])],
-    ) -> Result<Offer<'a>, Fault> {
-        if request.method != Method::GET {
-            return Err(Fault::MethodNotAllowed { allow: Method::GET.to_string() });
-        }
-        if request.version < Version::HTTP_11 {
-            return Err(Fault::HttpVersion);
-        }
-        let mut offer = check_request(fields.iter().copied()).map_err(Fault::Handshake)?;
-        if declares_body(&request.headers) {
-            return Err(Fault::BodyDeclared);
-        }
-        if !self.pool.origin.allows(&request.headers) {
-            return Err(Fault::OriginRefused);
-        }
-        match self.pool.compression {
-            Compression::PassThrough => {}
-            Compression::NoContextTakeover => {
-                (offer.deflate, offer.extensions) =
-                    without_context_takeover(&offer.deflate, &offer.extensions);
-            }
-            Compression::Off => (offer.deflate, offer.extensions) = (Vec::new(), String::new()),
-        }
-        Ok(offer)
+    fn pool(&self, asker: Asker<'_>) -> &Pool {
+        let candidate = self.candidates.iter().find(|(matcher, _)| matcher.matches(asker));
+        candidate.map_or(&self.main, |(_, pool)| pool)
     }
 
     /// The client's handshake as servers get it.
@@ -187,21 +172,50 @@ impl WebSocketProxy {
         let target = request.uri.path_and_query().cloned().map_or(Uri::from_static("/"), Uri::from);
         Invitation { target, headers, extensions: request.extensions.clone() }
     }
+}
 
-    /// The client's 101 is the server's, as far as it is not about the connection to the server.
-    fn agree(&self, agreed: Agreed, server: &Server) -> (Reply, Option<Upgrade>) {
-        let Agreed { mut head, deflate, leg } = agreed;
-        set_upgrade(&mut head.headers);
-        if let (Compression::NoContextTakeover, Some(mut params)) = (self.pool.compression, deflate) {
-            // In an offer this is a hint that servers may ignore; in an answer it binds (RFC 7692 7.1.1.2).
-            params.client_no_context_takeover = true;
-            if let Ok(answer) = HeaderValue::from_str(&params.to_string()) {
-                head.headers.insert(SEC_WEBSOCKET_EXTENSIONS, answer);
-            }
-        }
-        let upgrade = Upgrade::new(leg, server.account.clone(), deflate.is_some());
-        (Response::from_parts(head, ReplyBody::default()), Some(upgrade))
+/// What the client asks for, if it may and asks properly.
+fn check<'a>(
+    request: &request::Parts,
+    fields: &[(&'a str, &'a [u8])],
+    pool: &Pool,
+) -> Result<Offer<'a>, Fault> {
+    if request.method != Method::GET {
+        return Err(Fault::MethodNotAllowed { allow: Method::GET.to_string() });
     }
+    if request.version < Version::HTTP_11 {
+        return Err(Fault::HttpVersion);
+    }
+    let mut offer = check_request(fields.iter().copied()).map_err(Fault::Handshake)?;
+    if declares_body(&request.headers) {
+        return Err(Fault::BodyDeclared);
+    }
+    if !pool.origin.allows(&request.headers) {
+        return Err(Fault::OriginRefused);
+    }
+    match pool.compression {
+        Compression::PassThrough => {}
+        Compression::NoContextTakeover => {
+            (offer.deflate, offer.extensions) = without_context_takeover(&offer.deflate, &offer.extensions);
+        }
+        Compression::Off => (offer.deflate, offer.extensions) = (Vec::new(), String::new()),
+    }
+    Ok(offer)
+}
+
+/// The client's 101 is the server's, as far as it is not about the connection to the server.
+fn agree(agreed: Agreed, compression: Compression) -> (Reply, Option<Upgrade>) {
+    let Agreed { mut head, deflate, leg, claim } = agreed;
+    set_upgrade(&mut head.headers);
+    if let (Compression::NoContextTakeover, Some(mut params)) = (compression, deflate) {
+        // In an offer this is a hint that servers may ignore; in an answer it binds (RFC 7692 7.1.1.2).
+        params.client_no_context_takeover = true;
+        if let Ok(answer) = HeaderValue::from_str(&params.to_string()) {
+            head.headers.insert(SEC_WEBSOCKET_EXTENSIONS, answer);
+        }
+    }
+    let upgrade = Upgrade::new(leg, claim, deflate.is_some());
+    (Response::from_parts(head, ReplyBody::default()), Some(upgrade))
 }
 
 fn set_upgrade(headers: &mut HeaderMap) {

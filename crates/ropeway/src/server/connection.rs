@@ -200,8 +200,8 @@ async fn leaves(tcp: &mut TcpStream, early: &mut BytesMut) {
 /// The connection's task ends here: the tunnel's own is smaller, and it lives for hours.
 fn start_tunnel(opening: Opening, client: Leg, front: Arc<Front>, seat: Seat, local: &Local) {
     let Opening { id, route, address, mut upgrade } = opening;
-    let Some(server) = upgrade.take() else { return };
-    let (account, deflate) = (upgrade.account.clone(), upgrade.deflate);
+    let Some((server, account)) = upgrade.take() else { return };
+    let deflate = upgrade.deflate;
     tracing::info!(
         target: "ropeway::tunnel",
         %id, client = %address, %route, pool = account.pool, server = account.server, "tunnel open"

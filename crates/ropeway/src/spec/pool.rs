@@ -7,7 +7,10 @@ use super::{
     Diagnostic, NotYet, Reader, Span, Spanned,
     health_check::{DeprecatedHealthCheck, HealthCheck},
     pool_filter::PoolFilter,
-    types::{CloseCode, Glob, GoDuration, HeaderName, Host, MessageLimit, Name, ServerUrl, Timeout, Weight},
+    types::{
+        CloseCode, Glob, GoDuration, HASH_KEY_FORMS, HashKey, HeaderName, Host, MessageLimit, Name,
+        ServerUrl, Timeout, Weight,
+    },
 };
 
 /// Servers that serve the same, how one of them is chosen, and what may happen on their connections.
@@ -19,7 +22,7 @@ pub struct Pool {
     pub servers: Vec<Spanned<Server>>,
     /// How a server is chosen for a new connection. Default: `roundRobin`.
     #[serde(default)]
-    pub load_balance: LoadBalance,
+    pub load_balance: Spanned<LoadBalance>,
     /// The most bytes of one message from the client, over all its fragments; -1: no limit. Default: 32769.
     #[serde(default)]
     pub client_max_msg_size: MessageLimit,
@@ -64,9 +67,10 @@ pub struct Pool {
     /// How to find out whether a server is well. Not supported yet: every server counts as well.
     #[serde(default)]
     pub health_check: NotYet<Option<Spanned<HealthCheck>>>,
-    /// Makes this pool a candidate, for some requests only. Not supported yet: such a pool is not used.
+    /// Makes this pool a candidate, for some requests only. Candidates are tried in the order of the file, and the
+    /// first whose filter fits takes the request.
     #[serde(default)]
-    pub filter: NotYet<Option<Spanned<PoolFilter>>>,
+    pub filter: Option<Spanned<PoolFilter>>,
     /// Tags of which a discovered server must have one. Not supported yet.
     #[serde(default)]
     pub server_tags: NotYet<Vec<String>>,
@@ -90,7 +94,7 @@ pub struct Server {
     /// Labels of your own.
     #[serde(default)]
     pub tags: Vec<String>,
-    /// Its share for `weightedRandom`, 0 to 100. Default: 0.
+    /// Its share for `weightedRandom`, `leastConnections`, `powerOfTwo` and `consistentHash`, 0 to 100. Default: 0.
     #[serde(default)]
     pub weight: Weight,
     /// Whether it gets the client's `Host` instead of its own name. Default: false. A server given by IP address gets
@@ -105,8 +109,11 @@ pub struct Server {
 pub struct LoadBalance {
     /// The policy. Default: `roundRobin`.
     pub policy: Spanned<Policy>,
-    /// For `headerHash`: the header whose value decides.
+    /// For `headerHash`: the header whose value decides. Required.
     pub header_hash_key: Option<HeaderName>,
+    /// For `consistentHash`: the part of the request that decides, one of `ip`, `header:NAME`, `cookie:NAME`,
+    /// `query:NAME` and `path:REGEX`. Required.
+    pub key: Option<Spanned<HashKey>>,
     /// Keep a client on one server. Not supported yet.
     pub sticky_session: NotYet<Option<StickySession>>,
     /// Deprecated: use `healthCheck` of the pool. Not supported.
@@ -125,12 +132,18 @@ pub enum Policy {
     Random,
     /// By chance, in proportion to `weight`.
     WeightedRandom,
-    /// By the client's address. Not supported yet: `roundRobin` is used.
+    /// By the client's address.
     IpHash,
-    /// By the value of the header `headerHashKey`. Not supported yet: `roundRobin` is used.
+    /// By the value of the header `headerHashKey`.
     HeaderHash,
-    /// By the whole `Cookie` header. Not supported yet: `roundRobin` is used.
+    /// By the whole `Cookie` header.
     CookieHash,
+    /// The one with the fewest tunnels for its `weight`.
+    LeastConnections,
+    /// Of two by chance, the one with fewer tunnels for its `weight`.
+    PowerOfTwo,
+    /// By `key`, so that a server more or less moves few clients, and within 1.25 times its share of the tunnels.
+    ConsistentHash,
 }
 
 /// Keeps a client on one server, by a cookie.
@@ -177,7 +190,7 @@ pub enum Compression {
 impl Pool {
     /// Whether this pool is for some requests only.
     pub const fn is_candidate(&self) -> bool {
-        self.filter.written().is_some()
+        self.filter.is_some()
     }
 
     /// Reports what is wrong with this pool, which stands at `at`.
@@ -198,17 +211,11 @@ impl Pool {
                 .help("it has nothing to do with TLS; list the sites that may connect in `originPatterns`"),
             );
         }
-        let policy = &self.load_balance.policy;
-        if policy.in_force() != **policy {
-            reader.report(
-                Diagnostic::warning("this policy is not supported yet: `roundRobin` is used")
-                    .at(policy.span()),
-            );
-        }
+        self.load_balance.check(reader, self.load_balance.span());
         if let Some(check) = self.health_check.written() {
             check.check(reader, check.span());
         }
-        if let Some(filter) = self.filter.written() {
+        if let Some(filter) = &self.filter {
             filter.check(reader, filter.span());
         }
     }
@@ -255,12 +262,21 @@ impl Server {
     }
 }
 
-impl Policy {
-    /// The policy that is really used: `roundRobin` for those that are not supported yet.
-    pub const fn in_force(self) -> Self {
-        match self {
-            Self::RoundRobin | Self::Random | Self::WeightedRandom => self,
-            Self::IpHash | Self::HeaderHash | Self::CookieHash => Self::RoundRobin,
+impl LoadBalance {
+    fn check(&self, reader: &Reader, at: Span) {
+        let needs = |what: &str, help: &str| reader.report(Diagnostic::error(what).at(at).help(help));
+        match (*self.policy, &self.key) {
+            (Policy::HeaderHash, _) if self.header_hash_key.is_none() => {
+                needs("`headerHash` needs a `headerHashKey`", "name the header whose value decides");
+            }
+            (Policy::ConsistentHash, None) => {
+                needs("`consistentHash` needs a `key`", &format!("write {HASH_KEY_FORMS}"));
+            }
+            (Policy::ConsistentHash, Some(_)) | (_, None) => {}
+            (_, Some(key)) => reader.report(
+                Diagnostic::warning("`key` does nothing here: it is for the policy `consistentHash`")
+                    .at(key.span()),
+            ),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `filter` of a pool, which makes it a candidate: understood, not supported yet.
+//! `filter` of a pool, which makes it a candidate.
 
 use std::collections::BTreeMap;
 

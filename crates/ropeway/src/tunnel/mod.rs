@@ -6,11 +6,13 @@
 pub mod farewell;
 pub mod policy;
 pub mod registry;
+mod count;
 mod record;
 mod relay;
 
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -28,6 +30,7 @@ use self::registry::{Entry, Moved, Progress, Registry};
 use self::relay::{Direction, News};
 use crate::net::Stream;
 
+pub use self::count::{Count, Counts};
 pub use self::record::Record;
 
 /// One end of a tunnel.
@@ -56,7 +59,12 @@ pub struct Account {
     pub server: String,
     /// The rules.
     pub policy: Policy,
+    live: Count,
 }
+
+/// A tunnel, or what is to become one, in the count of its account.
+#[derive(Debug)]
+pub struct Claim(Arc<Account>);
 
 /// A connection whose handshake is done.
 #[derive(Debug)]
@@ -77,7 +85,7 @@ pub struct Start {
     /// Who the client is.
     pub address: IpAddr,
     /// Identity and rules.
-    pub account: Arc<Account>,
+    pub account: Claim,
     /// Whether permessage-deflate was negotiated.
     pub deflate: bool,
     /// The connection to the client.
@@ -107,6 +115,45 @@ struct Ending {
     cause: Option<Cause>,
     codes: Codes,
     deadline: Pin<Box<Sleep>>,
+}
+
+impl Account {
+    /// Of the server at `server` in the pool called `pool`, with its tunnels counted in `live`.
+    pub fn new(pool: &str, server: &str, policy: &Policy, live: Count) -> Self {
+        Account { pool: pool.to_owned(), server: server.to_owned(), policy: policy.clone(), live }
+    }
+
+    /// How many claims there are.
+    pub fn live(&self) -> u32 {
+        self.live.now()
+    }
+}
+
+impl Claim {
+    /// Counts until it is dropped.
+    pub fn new(account: Arc<Account>) -> Self {
+        account.live.add();
+        Claim(account)
+    }
+
+    /// What it counts in.
+    pub fn account(&self) -> &Arc<Account> {
+        &self.0
+    }
+}
+
+impl Deref for Claim {
+    type Target = Account;
+
+    fn deref(&self) -> &Account {
+        &self.0
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.0.live.subtract();
+    }
 }
 
 impl Leg {
@@ -286,7 +333,7 @@ impl Tunnel {
             id: self.entry.id,
             route: self.entry.route.clone(),
             client: self.entry.client,
-            account: self.entry.account.clone(),
+            account: self.entry.account.account().clone(),
             duration: self.entry.opened.elapsed(),
             progress: self.entry.progress.get(),
             codes: ending.map(|ending| self.codes(ending)).unwrap_or_default(),

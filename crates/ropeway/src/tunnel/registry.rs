@@ -15,7 +15,7 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
 use super::farewell::Cause;
-use super::{Account, TunnelId};
+use super::{Claim, TunnelId};
 
 /// The live tunnels of one worker.
 #[derive(Default)]
@@ -35,7 +35,7 @@ pub(super) struct Entry {
     /// `server/rule/path`.
     pub(super) route: Arc<str>,
     pub(super) client: IpAddr,
-    pub(super) account: Arc<Account>,
+    pub(super) account: Claim,
     pub(super) progress: Cell<Progress>,
     /// Set from outside, taken by the tunnel.
     pub(super) order: Cell<Option<Cause>>,
@@ -104,7 +104,7 @@ impl Registry {
         id: TunnelId,
         route: Arc<str>,
         client: IpAddr,
-        account: Arc<Account>,
+        account: Claim,
     ) -> Rc<Entry> {
         let entry = Rc::new(Entry {
             registry: self.clone(),

@@ -19,15 +19,15 @@ use tokio::time::{Instant, timeout_at};
 use ws::extensions::DeflateParams;
 use ws::handshake::{Offer, ResponseFault, check_response};
 
+use super::Server;
 use super::connect::{ConnectError, connect};
 use super::headers::{end_to_end, pairs};
-use super::pool::Server;
 use crate::fault::Fault;
 use crate::net::Stream;
 use crate::net::begun::Begun;
 use crate::net::head::{self, Spelling, USUAL};
 use crate::net::reply::{ERROR_HEADER, Reply, ReplyBody};
-use crate::tunnel::Leg;
+use crate::tunnel::{Claim, Leg};
 
 /// Longer heads of answers are faults of the server.
 const MAX_HEAD: usize = 32 * 1024;
@@ -85,6 +85,8 @@ pub struct Agreed {
     pub deflate: Option<DeflateParams>,
     /// The connection.
     pub leg: Leg,
+    /// Its place in the server's count.
+    pub claim: Claim,
 }
 
 /// Invites `server`. `offer` is what the client asked for, by which the answer is judged.
@@ -99,6 +101,7 @@ pub async fn invite(
     offer: &Offer<'_>,
     deadlines: Deadlines,
 ) -> Result<Answer, Fault> {
+    let claim = server.claim();
     let tcp =
         connect(server.host(), server.port(), deadlines.connect).await.map_err(|error| match error {
             ConnectError::Failed(_) => Fault::ConnectFailed,
@@ -107,7 +110,7 @@ pub async fn invite(
     let deadline = Instant::now() + deadlines.handshake;
     match timeout_at(deadline, ask(tcp, server, invitation)).await.map_err(|_| Fault::HandshakeTimeout)?? {
         Heard::Switching(head, leg) => {
-            Ok(Answer::Agreed(Box::new(agree(head, leg, offer).map_err(Fault::AnswerInvalid)?)))
+            Ok(Answer::Agreed(Box::new(agree(head, leg, claim, offer).map_err(Fault::AnswerInvalid)?)))
         }
         Heard::Other(other) => {
             let (response, connection) = *other;
@@ -230,12 +233,17 @@ async fn exchange(
 }
 
 /// Checks a 101.
-fn agree(mut head: response::Parts, leg: Leg, offer: &Offer<'_>) -> Result<Agreed, ResponseFault> {
+fn agree(
+    mut head: response::Parts,
+    leg: Leg,
+    claim: Claim,
+    offer: &Offer<'_>,
+) -> Result<Agreed, ResponseFault> {
     let agreement = check_response(offer, pairs(&head.headers).iter().copied())?;
     let deflate = agreement.deflate;
     head.headers = end_to_end(&head.headers, &[CONTENT_LENGTH, ERROR_HEADER]);
     head.version = Version::HTTP_11;
-    Ok(Agreed { head, deflate, leg })
+    Ok(Agreed { head, deflate, leg, claim })
 }
 
 /// Reads at most [`MAX_REFUSAL`] bytes of `body` into `bytes`; whether that was all of it.

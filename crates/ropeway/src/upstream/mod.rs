@@ -1,12 +1,19 @@
 //! Pools of servers: choose one, connect to it, agree on a WebSocket.
 
+pub mod asker;
 pub mod connect;
 pub mod handshake;
 pub mod headers;
+pub mod matcher;
 pub mod origin;
 pub mod pool;
+pub mod server;
 mod balance;
 mod budget;
+mod hash;
 
+pub use asker::Asker;
 pub use handshake::{Agreed, Answer};
-pub use pool::{Pool, Server};
+pub use matcher::Matcher;
+pub use pool::Pool;
+pub use server::Server;

@@ -1,22 +1,19 @@
 //! A pool: servers that are alike, and the rules for using them.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-
 use http::StatusCode;
-use http::header::HeaderValue;
 use ws::CloseCode;
 use ws::handshake::Offer;
 
+use super::Server;
+use super::asker::Asker;
 use super::balance::Balancer;
 use super::budget::RetryBudget;
 use super::handshake::{Agreed, Answer, Deadlines, Invitation, invite};
 use super::origin::OriginRule;
 use crate::fault::Fault;
 use crate::net::reply::Reply;
-use crate::spec::pool::{Compression, Policy as BalancePolicy, Pool as PoolSpec, Server as ServerSpec};
-use crate::spec::types::Host;
-use crate::tunnel::Account;
+use crate::spec::pool::{Compression, Pool as PoolSpec};
+use crate::tunnel::Counts;
 use crate::tunnel::policy::Policy;
 
 /// Servers of which any can take a client, with everything a user sets for them together.
@@ -34,22 +31,11 @@ pub struct Pool {
     pub compression: Compression,
 }
 
-/// One backend of a pool.
-#[derive(Debug)]
-pub struct Server {
-    host: Host,
-    port: u16,
-    /// `Host` as this server wants it; `None` for the client's own.
-    own_host: Option<HeaderValue>,
-    /// Identity and rules of its tunnels.
-    pub account: Arc<Account>,
-}
-
 /// How a handshake with a pool ended, where a server had a say.
 #[derive(Debug)]
-pub enum Outcome<'a> {
-    /// This server is ready.
-    Agreed(Box<Agreed>, &'a Server),
+pub enum Outcome {
+    /// A server is ready.
+    Agreed(Box<Agreed>),
     /// A server's own refusal.
     Refused(Reply),
 }
@@ -58,15 +44,14 @@ impl Pool {
     /// The pool that `spec` asks for, called `identity`. Servers that cannot be used yet are left out.
     pub fn new(spec: &PoolSpec, identity: &str) -> Self {
         let usable: Vec<_> = spec.servers.iter().filter(|server| !server.url.scheme().is_tls()).collect();
-        let weights = || usable.iter().map(|server| u32::from(server.weight.get())).collect();
         let policy = policy(spec);
+        let live = Counts::new(usable.len());
+        let servers = usable.iter().enumerate();
+        let servers = servers.map(|(at, server)| Server::new(server, identity, &policy, live.at(at)));
+        let servers: Vec<_> = servers.collect();
         Pool {
-            balancer: match spec.load_balance.policy.in_force() {
-                BalancePolicy::Random => Balancer::Random,
-                BalancePolicy::WeightedRandom => Balancer::WeightedRandom(weights()),
-                _ => Balancer::RoundRobin(AtomicUsize::new(0)),
-            },
-            servers: usable.iter().map(|server| Server::new(server, identity, &policy)).collect(),
+            balancer: Balancer::new(&spec.load_balance, &servers, live),
+            servers,
             deadlines: Deadlines {
                 connect: spec.connect_timeout.get(),
                 handshake: spec.handshake_timeout.get(),
@@ -81,6 +66,11 @@ impl Pool {
         }
     }
 
+    /// From now on only servers for which `is_usable` holds are chosen.
+    pub fn set_usable(&self, is_usable: impl Fn(&Server) -> bool) {
+        self.balancer.set_usable(|place| is_usable(&self.servers[place]));
+    }
+
     /// Invites servers one after the other until one agrees, refuses for a reason of its own, or no further
     /// try is allowed.
     ///
@@ -88,20 +78,27 @@ impl Pool {
     /// No server gave an answer that could be relayed; the fault of the last one tried.
     ///
     /// Cancel safe: dropped, the connection under way is closed.
-    pub async fn open(&self, invitation: &Invitation, offer: &Offer<'_>) -> Result<Outcome<'_>, Fault> {
+    pub async fn open(
+        &self,
+        asker: Asker<'_>,
+        invitation: &Invitation,
+        offer: &Offer<'_>,
+    ) -> Result<Outcome, Fault> {
         self.budget.count();
         let mut refusal = None;
         let mut fault = Fault::NoServer;
         // A connection that was refused cost the pool nothing; a timeout or a 503 speaks of strain.
         let mut costs = false;
-        for (tries, server) in self.in_turn().enumerate() {
-            if tries as u32 > self.max_retries || costs && !self.budget.take() {
+        let mut tried = Vec::new();
+        while let Some(place) = self.balancer.choose(asker, &tried) {
+            if tried.len() as u32 > self.max_retries || costs && !self.budget.take() {
                 break;
             }
+            let server = &self.servers[place];
             match invite(server, invitation, offer, self.deadlines).await {
-                Ok(Answer::Agreed(agreed)) => return Ok(Outcome::Agreed(agreed, server)),
+                Ok(Answer::Agreed(agreed)) => return Ok(Outcome::Agreed(agreed)),
                 Ok(Answer::Refused(answer)) => {
-                    tracing::debug!(server = server.account.server, status = %answer.status(), "refused");
+                    tracing::debug!(server = server.name(), status = %answer.status(), "refused");
                     let is_final = !is_passing(answer.status());
                     refusal = Some(answer);
                     costs = true;
@@ -110,7 +107,7 @@ impl Pool {
                     }
                 }
                 Err(error) => {
-                    tracing::debug!(server = server.account.server, %error, "no answer");
+                    tracing::debug!(server = server.name(), %error, "no answer");
                     fault = error;
                     costs = fault != Fault::ConnectFailed;
                     if !is_worth_another(&fault) {
@@ -118,46 +115,12 @@ impl Pool {
                     }
                 }
             }
+            tried.push(place);
         }
         match refusal {
             Some(answer) => Ok(Outcome::Refused(answer.read().await)),
             None => Err(fault),
         }
-    }
-
-    /// All servers, beginning with the one whose turn it is.
-    fn in_turn(&self) -> impl Iterator<Item = &Server> {
-        let first = if self.servers.is_empty() { 0 } else { self.balancer.first(self.servers.len()) };
-        let (after, before) = (&self.servers[first..], &self.servers[..first]);
-        after.iter().chain(before)
-    }
-}
-
-impl Server {
-    /// A server that is named, and not just an address, expects its name as `Host`, unless the user wants the
-    /// client's kept.
-    fn new(spec: &ServerSpec, pool: &str, policy: &Policy) -> Self {
-        let url = &spec.url;
-        let own_host = match url.host() {
-            Host::Name(_) if !*spec.keep_host => HeaderValue::from_str(url.authority()).ok(),
-            _ => None,
-        };
-        let account = Account { pool: pool.to_owned(), server: url.to_string(), policy: policy.clone() };
-        Server { host: url.host().clone(), port: url.port(), own_host, account: Arc::new(account) }
-    }
-
-    /// A name or an address.
-    pub fn host(&self) -> &Host {
-        &self.host
-    }
-
-    /// The TCP port.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    pub(super) fn own_host(&self) -> Option<&HeaderValue> {
-        self.own_host.as_ref()
     }
 }
 

@@ -13,7 +13,7 @@ use ropeway::net::Stream;
 use ropeway::tunnel::farewell::Cause;
 use ropeway::tunnel::policy::Policy;
 use ropeway::tunnel::registry::Registry;
-use ropeway::tunnel::{Account, Leg, Record, Start, Tunnel, TunnelId};
+use ropeway::tunnel::{Account, Claim, Counts, Leg, Record, Start, Tunnel, TunnelId};
 use tokio::task::yield_now;
 use tokio::time::advance;
 use ws::CloseCode;
@@ -65,7 +65,7 @@ impl Machine {
             address: Ipv4Addr::LOCALHOST.into(),
             id: TunnelId::random(),
             route: "in memory".into(),
-            account: Arc::new(Account { pool: String::new(), server: String::new(), policy: policy() }),
+            account: Claim::new(Arc::new(Account::new("", "", &policy(), Counts::new(1).at(0)))),
             deflate: false,
             client: leg(&client, &scenario.client),
             server: leg(&server, &scenario.server),

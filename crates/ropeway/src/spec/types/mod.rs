@@ -6,6 +6,7 @@
 mod close_code;
 mod duration;
 mod glob;
+mod hash_key;
 mod http;
 mod limits;
 mod name;
@@ -18,6 +19,7 @@ mod text;
 pub use close_code::CloseCode;
 pub use duration::{DurationError, GoDuration, Timeout};
 pub use glob::Glob;
+pub use hash_key::HashKey;
 pub use http::{HeaderName, HttpMethod, StatusCode, StatusRange};
 pub use limits::{BodyLimit, MessageLimit, Permil, Port, Positive, Weight};
 pub use name::Name;
@@ -26,4 +28,5 @@ pub use pattern::Pattern;
 pub use secret::Secret;
 pub use server_url::{Host, Scheme, ServerUrl};
 
+pub(crate) use hash_key::FORMS as HASH_KEY_FORMS;
 pub(crate) use text::text_type;

@@ -25,6 +25,12 @@ impl Pattern {
         self.regex.is_match(text)
     }
 
+    /// What the first group matches in `text`; if there are no groups, what the whole expression does.
+    pub fn extract<'t>(&self, text: &'t str) -> Option<&'t str> {
+        let group = usize::from(self.regex.captures_len() > 1);
+        self.regex.captures(text)?.get(group).map(|found| found.as_str())
+    }
+
     /// `text` with every match replaced; `$1`, `${1}` and `$name` stand for groups.
     pub fn replace_all(&self, text: &str, replacement: &str) -> String {
         self.regex.replace_all(text, replacement).into_owned()

@@ -84,6 +84,80 @@ fn pass_and_passes_are_one_field() {
 }
 
 #[test]
+fn policies_have_what_they_need() {
+    let pool = |server: &str, balance: &str| {
+        lines(&load_text(&format!(
+            "{SERVER}kind: Pipeline\nname: p\nfilters:\n- kind: WebSocketProxy\n  name: w\n  pools:\n  - servers: [{{ url: ws://a{server} }}]\n    loadBalance:\n      {balance}\n"
+        )))
+    };
+    let ok: [&str; 0] = [];
+    for balance in [
+        "policy: random",
+        "policy: ipHash",
+        "policy: cookieHash",
+        "policy: leastConnections",
+        "policy: powerOfTwo",
+        "policy: ''",
+        "{ policy: headerHash, headerHashKey: X-User }",
+        "{ policy: consistentHash, key: 'cookie:session' }",
+        "{ policy: consistentHash, key: 'path:^/rooms/([^/]+)' }",
+    ] {
+        assert_eq!(pool("", balance), ok, "{balance}");
+    }
+    assert_eq!(pool(", weight: 1", "policy: weightedRandom"), ok);
+    let forms = "write `ip`, `header:NAME`, `cookie:NAME`, `query:NAME` or `path:REGEX`";
+    for (balance, expected) in [
+        (
+            "policy: headerHash",
+            "13:7: error: `headerHash` needs a `headerHashKey` (name the header whose value decides)"
+                .to_owned(),
+        ),
+        ("policy: weightedRandom", "13:15: error: `weightedRandom` needs a `weight` at every server".into()),
+        ("policy: consistentHash", format!("13:7: error: `consistentHash` needs a `key` ({forms})")),
+        ("key: ip", "13:12: warning: `key` does nothing here: it is for the policy `consistentHash`".into()),
+        (
+            "{ policy: consistentHash, key: 'session:a' }",
+            format!("13:38: error: `key`: `session` is no part of a request: {forms}"),
+        ),
+    ] {
+        assert_eq!(pool("", balance), [format!("test.yaml:{expected}")], "{balance}");
+    }
+    let unknown = pool("", "policy: leastConnection");
+    assert!(unknown.len() == 1 && unknown[0].contains("(did you mean `leastConnections`?)"), "{unknown:?}");
+}
+
+#[test]
+fn filters_have_what_they_need() {
+    let filter = |filter: &str| {
+        lines(&load_text(&format!(
+            "{SERVER}kind: Pipeline\nname: p\nfilters:\n- kind: WebSocketProxy\n  name: w\n  pools:\n  - servers: [{{ url: ws://a }}]\n  - servers: [{{ url: ws://b }}]\n    filter: {filter}\n"
+        )))
+    };
+    for (good, bad, expected) in [
+        ("{ headers: { X-A: { exact: a } } }", "{ urls: [] }", "the policy `general` needs `headers`"),
+        (
+            "{ policy: ipHash, permil: 1 }",
+            "{ policy: ipHash }",
+            "this policy needs `permil`, the share of requests in thousandths",
+        ),
+        (
+            "{ policy: headerHash, permil: 1000, headerHashKey: X-User }",
+            "{ policy: headerHash, permil: 1 }",
+            "the policy `headerHash` needs `headerHashKey`",
+        ),
+        (
+            "{ policy: random, permil: 1 }",
+            "{ policy: random, permil: 0 }",
+            "`permil`: 0 is not a share in thousandths: from 1 to 1000",
+        ),
+    ] {
+        assert_eq!(filter(good), [""; 0], "{good}");
+        let found = filter(bad);
+        assert!(found.len() == 1 && found[0].ends_with(&format!("error: {expected}")), "{found:?}");
+    }
+}
+
+#[test]
 fn texts_and_numbers_keep_apart() {
     for (fields, expected) in [
         ("name: 1.10\nport: 80", None),

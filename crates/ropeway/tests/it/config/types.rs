@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ropeway::spec::types::{CloseCode, GoDuration, HeaderName, IpRange, Name};
+use ropeway::spec::types::{CloseCode, GoDuration, HashKey, HeaderName, IpRange, Name};
 
 #[test]
 fn durations_are_go_s() {
@@ -88,5 +88,25 @@ fn header_names_are_tokens_in_lower_case() {
     assert_eq!("X-Health-Check".parse::<HeaderName>().unwrap().as_str(), "x-health-check");
     for text in ["", "a b", "a:", "é"] {
         assert!(text.parse::<HeaderName>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn keys_name_a_part_of_the_request() {
+    for text in ["ip", "header:x-user", "cookie:session", "query:a b", r"path:^/rooms/([^/:]+)"] {
+        assert_eq!(text.parse::<HashKey>().unwrap().to_string(), text);
+    }
+    let forms = "write `ip`, `header:NAME`, `cookie:NAME`, `query:NAME` or `path:REGEX`";
+    for (text, expected) in [
+        ("", format!("`` is not a key: {forms}")),
+        ("header", format!("`header` is not a key: {forms}")),
+        ("query:", format!("`query:` is not a key: {forms}")),
+        ("ip:1", format!("`ip` is no part of a request: {forms}")),
+        ("Header:a", format!("`Header` is no part of a request: {forms}")),
+        ("header:a b", "' ' cannot stand in a header name".to_owned()),
+        ("cookie:a=b", "`a=b` cannot be the name of a cookie".to_owned()),
+        ("path:(", "not a regular expression: unclosed group".to_owned()),
+    ] {
+        assert_eq!(text.parse::<HashKey>().unwrap_err(), expected, "{text}");
     }
 }

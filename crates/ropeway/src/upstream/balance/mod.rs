@@ -1,0 +1,216 @@
+//! Which server of a pool gets the next handshake.
+
+mod key;
+mod load;
+mod ring;
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arc_swap::ArcSwap;
+
+use self::load::Load;
+use self::ring::Ring;
+use super::Server;
+use super::asker::Asker;
+use super::hash::{fnv1, stable};
+use crate::spec::pool::{LoadBalance, Policy as PolicySpec};
+use crate::spec::types::HashKey;
+use crate::tunnel::Counts;
+
+/// Chooses among the servers of a pool, which it knows by their places in the pool's list.
+#[derive(Debug)]
+pub(super) struct Balancer {
+    policy: Policy,
+    /// Counted over all workers.
+    turn: AtomicUsize,
+    /// The tunnels of every server.
+    live: Counts,
+    /// Of every server, above 0.
+    weights: Vec<u32>,
+    lineup: ArcSwap<Lineup>,
+}
+
+/// How the first choice is made.
+#[derive(Debug)]
+enum Policy {
+    RoundRobin,
+    Random,
+    WeightedRandom,
+    /// By a hash, modulo the number of servers.
+    Hash(HashKey),
+    LeastConnections,
+    PowerOfTwo,
+    ConsistentHash(HashKey, Ring),
+}
+
+/// The servers that may be chosen now.
+#[derive(Debug)]
+struct Lineup {
+    /// Their places, rising.
+    places: Vec<usize>,
+    /// For each of `places`, the sum of the weights up to and with it.
+    sums: Vec<u64>,
+    /// The weight of every server of the pool, 0 for those that are left out.
+    weights: Vec<u32>,
+}
+
+impl Balancer {
+    /// All of `servers` may be chosen; their tunnels are counted in `live`.
+    pub(super) fn new(spec: &LoadBalance, servers: &[Server], live: Counts) -> Self {
+        // A server without a weight has the same as the others of its pool: none of them has one.
+        let weights: Vec<_> = servers.iter().map(|server| server.weight().max(1)).collect();
+        let ring = || Ring::new(servers.iter().map(Server::name).zip(weights.iter().copied()));
+        Balancer::over(policy(spec, ring), live, weights)
+    }
+
+    fn over(policy: Policy, live: Counts, weights: Vec<u32>) -> Self {
+        let lineup = ArcSwap::from_pointee(Lineup::new(&weights, |_| true));
+        Balancer { policy, turn: AtomicUsize::new(0), live, weights, lineup }
+    }
+
+    /// From now on only servers at places for which `is_usable` holds are chosen.
+    pub(super) fn set_usable(&self, is_usable: impl Fn(usize) -> bool) {
+        // Where two threads bring news at once, the later one looks again.
+        self.lineup.rcu(|_| Lineup::new(&self.weights, &is_usable));
+    }
+
+    /// The place of the server to ask, after those at `tried` were asked in vain. `None` if no other may be chosen.
+    pub(super) fn choose(&self, asker: Asker<'_>, tried: &[usize]) -> Option<usize> {
+        let lineup = &self.lineup.load();
+        match &self.policy {
+            Policy::LeastConnections => self.least(lineup, tried),
+            Policy::ConsistentHash(key, ring) => match key::value(key, asker) {
+                Some(value) => self.on_ring(ring, stable(&value), lineup, tried),
+                None => self.first_or_next(asker, lineup, tried),
+            },
+            _ => self.first_or_next(asker, lineup, tried),
+        }
+    }
+
+    /// For policies that have no say in what comes after the first choice: then servers follow in order.
+    fn first_or_next(&self, asker: Asker<'_>, lineup: &Lineup, tried: &[usize]) -> Option<usize> {
+        match tried.last() {
+            Some(last) => lineup.after(*last).find(|place| !tried.contains(place)),
+            None => lineup.places.get(self.first(asker, lineup)).copied(),
+        }
+    }
+
+    /// Where to begin in the lineup.
+    fn first(&self, asker: Asker<'_>, lineup: &Lineup) -> usize {
+        let count = lineup.places.len().max(1);
+        match &self.policy {
+            Policy::Random => fastrand::usize(..count),
+            Policy::WeightedRandom => lineup.by_weight(fastrand::u64(..lineup.weight().max(1))),
+            Policy::Hash(key) => fnv1(&key::value(key, asker).unwrap_or_default()) as usize % count,
+            Policy::PowerOfTwo => self.less_loaded_of_two(lineup),
+            Policy::RoundRobin | Policy::LeastConnections | Policy::ConsistentHash(..) => self.turn() % count,
+        }
+    }
+
+    fn turn(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Servers of equal load take turns, so that a burst spreads.
+    fn least(&self, lineup: &Lineup, tried: &[usize]) -> Option<usize> {
+        let count = self.weights.len();
+        let turn = self.turn() % count.max(1);
+        let mut least = (Load::FULL, None);
+        for places in [turn..count, 0..turn] {
+            for (load, place) in lineup.loads(&self.live, places.clone()).zip(places) {
+                if load.is_below(least.0) && !tried.contains(&place) {
+                    least = (load, Some(place));
+                }
+            }
+        }
+        least.1
+    }
+
+    fn less_loaded_of_two(&self, lineup: &Lineup) -> usize {
+        let count = lineup.places.len();
+        if count < 2 {
+            return 0;
+        }
+        let one = fastrand::usize(..count);
+        let other = (one + fastrand::usize(1..count)) % count;
+        let load = |at: usize| self.load(lineup.places[at]);
+        if load(other).is_below(load(one)) { other } else { one }
+    }
+
+    /// The first server behind `hash` that has room; if none has, the first.
+    fn on_ring(&self, ring: &Ring, hash: u64, lineup: &Lineup, tried: &[usize]) -> Option<usize> {
+        let open = || ring.walk(hash).filter(move |place| lineup.has(*place) && !tried.contains(place));
+        let loads = lineup.loads(&self.live, 0..self.weights.len());
+        let live = loads.map(|load| if load.weight > 0 { u64::from(load.live) } else { 0 }).sum();
+        let has_room = |place: &usize| self.load(*place).leaves_room(live, lineup.weight());
+        open().find(has_room).or_else(|| open().next())
+    }
+
+    fn load(&self, place: usize) -> Load {
+        Load { live: self.live.now_at(place), weight: self.weights[place] }
+    }
+}
+
+/// What is missing in `spec` was reported as an error long ago: there is no pool then.
+fn policy(spec: &LoadBalance, ring: impl Fn() -> Ring) -> Policy {
+    let hash = |key: Option<HashKey>| key.map_or(Policy::RoundRobin, Policy::Hash);
+    match *spec.policy {
+        PolicySpec::RoundRobin => Policy::RoundRobin,
+        PolicySpec::Random => Policy::Random,
+        PolicySpec::WeightedRandom => Policy::WeightedRandom,
+        PolicySpec::IpHash => hash(Some(HashKey::Ip)),
+        PolicySpec::HeaderHash => hash(spec.header_hash_key.clone().map(HashKey::Header)),
+        PolicySpec::CookieHash => hash("cookie".parse().ok().map(HashKey::Header)),
+        PolicySpec::LeastConnections => Policy::LeastConnections,
+        PolicySpec::PowerOfTwo => Policy::PowerOfTwo,
+        PolicySpec::ConsistentHash => {
+            let key = spec.key.as_deref().cloned();
+            key.map_or(Policy::RoundRobin, |key| Policy::ConsistentHash(key, ring()))
+        }
+    }
+}
+
+impl Lineup {
+    fn new(weights: &[u32], is_usable: impl Fn(usize) -> bool) -> Self {
+        let weights = weights.iter().enumerate();
+        let weights: Vec<_> =
+            weights.map(|(place, weight)| if is_usable(place) { *weight } else { 0 }).collect();
+        let places: Vec<_> = (0..weights.len()).filter(|place| weights[*place] > 0).collect();
+        let mut sum = 0;
+        let sums = places.iter().map(|place| {
+            sum += u64::from(weights[*place]);
+            sum
+        });
+        Lineup { sums: sums.collect(), places, weights }
+    }
+
+    fn has(&self, place: usize) -> bool {
+        self.weights[place] > 0
+    }
+
+    /// Of the servers at `places`; those that are left out have no weight.
+    fn loads(&self, live: &Counts, places: Range<usize>) -> impl Iterator<Item = Load> {
+        let weights = &self.weights[places.clone()];
+        live.now(places).zip(weights).map(|(live, weight)| Load { live, weight: *weight })
+    }
+
+    /// Of all servers together.
+    fn weight(&self) -> u64 {
+        self.sums.last().copied().unwrap_or_default()
+    }
+
+    /// Whose share of the whole weight `hit` lies in.
+    fn by_weight(&self, hit: u64) -> usize {
+        self.sums.partition_point(|sum| *sum <= hit)
+    }
+
+    /// All servers, beginning behind `place`.
+    fn after(&self, place: usize) -> impl Iterator<Item = usize> {
+        let (before, behind) = self.places.split_at(self.places.partition_point(|other| *other <= place));
+        behind.iter().chain(before).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,322 @@
+//! Where each policy sends requests, and what a choice costs.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{Request, request};
+use ws::CloseCode;
+
+use super::*;
+use crate::tunnel::{Account, Claim, policy};
+
+/// A balancer over servers of these weights, and what counts their tunnels.
+struct Servers {
+    balancer: Balancer,
+    accounts: Vec<Arc<Account>>,
+    head: request::Parts,
+}
+
+impl Servers {
+    fn new(weights: &[u32], policy: impl FnOnce(Ring) -> Policy) -> Self {
+        let rules = policy::Policy {
+            max_client_message: 1,
+            max_server_message: 1,
+            validate_utf8: false,
+            vanished_code: CloseCode::INTERNAL_ERROR,
+            close_timeout: Duration::ZERO,
+        };
+        let names: Vec<_> = (0..weights.len()).map(|number| format!("ws://10.0.0.1:{number}")).collect();
+        let live = Counts::new(weights.len());
+        let accounts = names.iter().enumerate();
+        let accounts = accounts.map(|(at, name)| Arc::new(Account::new("", name, &rules, live.at(at))));
+        let accounts = accounts.collect();
+        let weights: Vec<_> = weights.iter().map(|weight| *weight.max(&1)).collect();
+        let ring = Ring::new(names.iter().map(|name| &**name).zip(weights.iter().copied()));
+        let (head, ()) = Request::new(()).into_parts();
+        Servers { balancer: Balancer::over(policy(ring), live, weights), accounts, head }
+    }
+
+    fn equal(count: usize, policy: impl FnOnce(Ring) -> Policy) -> Self {
+        Servers::new(&vec![0; count], policy)
+    }
+
+    fn choose(&self, address: impl Into<IpAddr>, tried: &[usize]) -> Option<usize> {
+        self.balancer.choose(Asker { address: address.into(), head: &self.head }, tried)
+    }
+
+    fn pick(&self) -> usize {
+        self.choose(Ipv4Addr::LOCALHOST, &[]).unwrap()
+    }
+
+    /// Begins a tunnel there.
+    fn claim(&self, place: usize) -> Claim {
+        Claim::new(self.accounts[place].clone())
+    }
+
+    /// Begins so many tunnels, each where the policy sends it.
+    fn burst(&self, count: usize) -> Vec<Claim> {
+        (0..count).map(|_| self.claim(self.pick())).collect()
+    }
+
+    fn live(&self) -> Vec<u32> {
+        self.accounts.iter().map(|account| account.live()).collect()
+    }
+
+    /// How often each server is chosen in so many choices, as shares.
+    fn shares(&self, choices: u32) -> Vec<f64> {
+        let mut hits = vec![0_u32; self.accounts.len()];
+        for number in 0..choices {
+            hits[self.choose(Ipv4Addr::from_bits(number), &[]).unwrap()] += 1;
+        }
+        hits.iter().map(|hits| f64::from(*hits) / f64::from(choices)).collect()
+    }
+}
+
+type Make = fn(Ring) -> Policy;
+
+fn by_address(ring: Ring) -> Policy {
+    Policy::ConsistentHash(HashKey::Ip, ring)
+}
+
+fn assert_near(found: &[f64], expected: &[f64], within: f64) {
+    for (found, expected) in found.iter().zip(expected) {
+        assert!((found / expected - 1.0).abs() < within, "{found} and not {expected}");
+    }
+}
+
+#[test]
+fn turns_go_round_among_the_usable() {
+    let servers = Servers::equal(4, |_| Policy::RoundRobin);
+    let picks = |count| (0..count).map(|_| servers.pick()).collect::<Vec<_>>();
+    assert_eq!(picks(6), [0, 1, 2, 3, 0, 1]);
+    servers.balancer.set_usable(|place| place != 1);
+    assert_eq!(picks(6), [0, 2, 3, 0, 2, 3]);
+    servers.balancer.set_usable(|_| true);
+    assert_eq!(picks(4), [0, 1, 2, 3]);
+}
+
+#[test]
+fn chances_are_equal_or_by_weight() {
+    let random = Servers::equal(4, |_| Policy::Random).shares(100_000);
+    assert_near(&random, &[0.25; 4], 0.05);
+    let servers = Servers::new(&[1, 3, 4], |_| Policy::WeightedRandom);
+    assert_near(&servers.shares(100_000), &[0.125, 0.375, 0.5], 0.05);
+    servers.balancer.set_usable(|place| place != 2);
+    let shares = servers.shares(100_000);
+    assert_eq!(shares[2], 0.0);
+    assert_near(&shares, &[0.25, 0.75], 0.05);
+}
+
+#[test]
+fn hashes_are_taken_modulo_the_usable() {
+    let (here, there) = (Ipv4Addr::LOCALHOST, Ipv4Addr::new(192, 168, 1, 1));
+    let servers = Servers::equal(10, |_| Policy::Hash(HashKey::Ip));
+    // 171769816 and 1957403386
+    assert_eq!([here, there].map(|ip| servers.choose(ip, &[])), [Some(6), Some(6)]);
+    servers.balancer.set_usable(|place| place > 1);
+    // Modulo 8 they are 0 and 2, behind the two that are left out.
+    assert_eq!([here, there].map(|ip| servers.choose(ip, &[])), [Some(2), Some(4)]);
+    let keyless = Servers::equal(10, |_| Policy::Hash(HashKey::Header("x-user".parse().unwrap())));
+    assert_eq!([0; 3].map(|_| keyless.pick()), [2_166_136_261_usize % 10; 3], "the hash of nothing");
+}
+
+#[test]
+fn policies_without_a_say_fail_over_in_order() {
+    let policies: [Make; 4] =
+        [|_| Policy::RoundRobin, |_| Policy::Random, |_| Policy::PowerOfTwo, |_| Policy::Hash(HashKey::Ip)];
+    for policy in policies {
+        let servers = Servers::equal(5, policy);
+        servers.balancer.set_usable(|place| place != 3);
+        let first = servers.pick();
+        let mut tried = vec![first];
+        while let Some(next) = servers.choose(Ipv4Addr::LOCALHOST, &tried) {
+            tried.push(next);
+        }
+        let mut expected = [0, 1, 2, 4];
+        while expected[0] != first {
+            expected.rotate_left(1);
+        }
+        assert_eq!(tried, expected, "{:?}", servers.balancer.policy);
+    }
+}
+
+#[test]
+fn every_policy_tries_each_usable_server_once_and_then_none() {
+    let policies: [Make; 6] = [
+        |_| Policy::RoundRobin,
+        |_| Policy::WeightedRandom,
+        |_| Policy::Hash(HashKey::Ip),
+        |_| Policy::LeastConnections,
+        |_| Policy::PowerOfTwo,
+        by_address,
+    ];
+    for policy in policies {
+        let servers = Servers::equal(6, policy);
+        let _claims = [servers.claim(0), servers.claim(0), servers.claim(4)];
+        for usable in [6, 2, 1, 0] {
+            servers.balancer.set_usable(|place| place < usable);
+            let mut tried = Vec::new();
+            while let Some(next) = servers.choose(Ipv4Addr::LOCALHOST, &tried) {
+                assert!(!tried.contains(&next) && next < usable);
+                tried.push(next);
+            }
+            assert_eq!(tried.len(), usable, "{:?}", servers.balancer.policy);
+        }
+    }
+}
+
+#[test]
+fn least_connections_evens_out() {
+    let servers = Servers::equal(5, |_| Policy::LeastConnections);
+    let mut claims = servers.burst(20);
+    assert_eq!(servers.live(), [4; 5], "a burst spreads");
+    claims.retain(|claim| claim.server != "ws://10.0.0.1:2");
+    assert_eq!(servers.live(), [4, 4, 0, 4, 4]);
+    let more = servers.burst(4);
+    assert!(more.iter().all(|claim| claim.server == "ws://10.0.0.1:2"));
+    assert_eq!(servers.live(), [4; 5]);
+    drop((claims, more));
+    assert_eq!(servers.live(), [0; 5]);
+}
+
+#[test]
+fn least_connections_goes_by_weight_and_by_what_is_usable() {
+    let servers = Servers::new(&[1, 2, 5], |_| Policy::LeastConnections);
+    let claims = servers.burst(80);
+    assert_eq!(servers.live(), [10, 20, 50]);
+    servers.balancer.set_usable(|place| place != 2);
+    let more = servers.burst(30);
+    assert_eq!(servers.live(), [20, 40, 50]);
+    drop((claims, more));
+    servers.balancer.set_usable(|_| true);
+    // A server that refuses has the fewest tunnels, and is not asked twice.
+    let _claims = [servers.claim(0), servers.claim(1)];
+    assert_eq!(servers.pick(), 2);
+    assert_eq!(servers.choose(Ipv4Addr::LOCALHOST, &[2]), Some(1), "1/2 and not 1/1");
+}
+
+#[test]
+fn power_of_two_takes_the_less_loaded() {
+    let servers = Servers::equal(3, |_| Policy::PowerOfTwo);
+    let _claims = [servers.claim(1), servers.claim(2), servers.claim(2)];
+    let shares = servers.shares(30_000);
+    assert_eq!(shares[2], 0.0, "the most loaded of three is the less loaded of no two");
+    assert_near(&shares, &[2.0 / 3.0, 1.0 / 3.0], 0.05);
+    let even = Servers::equal(3, |_| Policy::PowerOfTwo);
+    assert_near(&even.shares(30_000), &[1.0 / 3.0; 3], 0.05);
+    let one = Servers::equal(1, |_| Policy::PowerOfTwo);
+    assert_eq!(one.pick(), 0);
+}
+
+#[test]
+fn consistent_hash_spreads_keys_by_weight() {
+    for count in [2, 3, 10, 50] {
+        let servers = Servers::equal(count, by_address);
+        assert_near(&servers.shares(100_000), &vec![1.0 / count as f64; count], 0.15);
+    }
+    let servers = Servers::new(&[50, 100, 50], by_address);
+    assert_near(&servers.shares(100_000), &[0.25, 0.5, 0.25], 0.15);
+}
+
+#[test]
+fn a_server_more_takes_its_share_and_nothing_else_moves() {
+    const KEYS: u32 = 20_000;
+    for count in [1, 2, 3, 4, 5, 10, 30, 100] {
+        let places = |count| {
+            let servers = Servers::equal(count, by_address);
+            (0..KEYS).map(|key| servers.choose(Ipv4Addr::from_bits(key), &[]).unwrap()).collect::<Vec<_>>()
+        };
+        let (before, after) = (places(count), places(count + 1));
+        let moved: Vec<_> = before.iter().zip(&after).filter(|(before, after)| before != after).collect();
+        let share = moved.len() as f64 / f64::from(KEYS);
+        assert!(share <= 1.0 / (count + 1) as f64 + 0.02, "{share} for {count} and one more");
+        assert!(moved.iter().all(|(_, after)| **after == count), "all that moves goes to the new server");
+    }
+}
+
+/// Beyond 256 servers each has fewer points than among fewer.
+#[test]
+fn a_server_more_among_many_moves_little() {
+    const KEYS: u32 = 20_000;
+    let places = |count| {
+        let servers = Servers::equal(count, by_address);
+        (0..KEYS).map(|key| servers.choose(Ipv4Addr::from_bits(key), &[]).unwrap()).collect::<Vec<_>>()
+    };
+    for count in [256, 600] {
+        let (before, after) = (places(count), places(count + 1));
+        let moved = before.iter().zip(&after).filter(|(before, after)| before != after).count();
+        let share = moved as f64 / f64::from(KEYS);
+        assert!(share <= 1.0 / (count + 1) as f64 + 0.02, "{share} for {count} and one more");
+    }
+}
+
+#[test]
+fn the_keys_of_a_server_that_is_gone_spread_and_come_back() {
+    const KEYS: u32 = 10_000;
+    let servers = Servers::equal(5, by_address);
+    let places =
+        || (0..KEYS).map(|key| servers.choose(Ipv4Addr::from_bits(key), &[]).unwrap()).collect::<Vec<_>>();
+    let before = places();
+    servers.balancer.set_usable(|place| place != 3);
+    let during = places();
+    assert!(before.iter().zip(&during).all(|(before, during)| *before == 3 || before == during));
+    for heir in [0, 1, 2, 4] {
+        let moved = before.iter().zip(&during).filter(|pair| *pair == (&3, &heir)).count();
+        assert!((300..800).contains(&moved), "{moved} of 2000 go to {heir}");
+    }
+    servers.balancer.set_usable(|_| true);
+    assert_eq!(places(), before);
+}
+
+#[test]
+fn consistent_hash_keeps_every_server_within_its_bound() {
+    for weights in [&[0; 10][..], &[1, 2, 3, 4]] {
+        let servers = Servers::new(weights, by_address);
+        let whole: u32 = weights.iter().map(|weight| (*weight).max(1)).sum();
+        let mut claims = Vec::new();
+        for number in 1..=1000_u32 {
+            // One key that everybody asks for, and some others.
+            let key = Ipv4Addr::from_bits(if number % 4 == 0 { number } else { 0 });
+            claims.push(servers.claim(servers.choose(key, &[]).unwrap()));
+            for (live, weight) in servers.live().iter().zip(weights) {
+                let share = f64::from(number) * f64::from((*weight).max(1)) / f64::from(whole);
+                assert!(
+                    f64::from(*live) <= (share * 1.25).ceil(),
+                    "{live} of {number}, where {share} is fair"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn consistent_hash_without_a_key_takes_turns() {
+    let key = HashKey::Cookie("session".into());
+    let servers = Servers::equal(3, |ring| Policy::ConsistentHash(key, ring));
+    assert_eq!([0; 4].map(|_| servers.pick()), [0, 1, 2, 0]);
+}
+
+#[test]
+#[ignore = "measures: run it alone, in release"]
+fn a_choice_among_a_thousand_servers() {
+    let policies: [(&str, Make); 7] = [
+        ("roundRobin", |_| Policy::RoundRobin),
+        ("random", |_| Policy::Random),
+        ("weightedRandom", |_| Policy::WeightedRandom),
+        ("ipHash", |_| Policy::Hash(HashKey::Ip)),
+        ("leastConnections", |_| Policy::LeastConnections),
+        ("powerOfTwo", |_| Policy::PowerOfTwo),
+        ("consistentHash", by_address),
+    ];
+    for (name, policy) in policies {
+        let servers = Servers::equal(1000, policy);
+        let _claims: Vec<_> = (0..50_000).map(|number| servers.claim(number * 7 % 1000)).collect();
+        const CHOICES: u32 = 100_000;
+        let began = Instant::now();
+        for number in 0..CHOICES {
+            std::hint::black_box(servers.choose(Ipv4Addr::from_bits(number), &[]));
+        }
+        println!("{name}: {:?}", began.elapsed() / CHOICES);
+    }
+}

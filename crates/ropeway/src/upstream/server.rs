@@ -1,0 +1,74 @@
+//! One backend of a pool: where it is, and what it carries.
+
+use std::sync::Arc;
+
+use http::header::HeaderValue;
+
+use crate::spec::pool::Server as ServerSpec;
+use crate::spec::types::Host;
+use crate::tunnel::policy::Policy;
+use crate::tunnel::{Account, Claim, Count};
+
+/// One backend of a pool.
+#[derive(Debug)]
+pub struct Server {
+    host: Host,
+    port: u16,
+    /// `Host` as this server wants it; `None` for the client's own.
+    own_host: Option<HeaderValue>,
+    weight: u32,
+    account: Arc<Account>,
+}
+
+impl Server {
+    /// A server that is named, and not just an address, expects its name as `Host`, unless the user wants the
+    /// client's kept.
+    pub(super) fn new(spec: &ServerSpec, pool: &str, policy: &Policy, live: Count) -> Self {
+        let url = &spec.url;
+        let own_host = match url.host() {
+            Host::Name(_) if !*spec.keep_host => HeaderValue::from_str(url.authority()).ok(),
+            _ => None,
+        };
+        Server {
+            host: url.host().clone(),
+            port: url.port(),
+            own_host,
+            weight: u32::from(spec.weight.get()),
+            account: Arc::new(Account::new(pool, &url.to_string(), policy, live)),
+        }
+    }
+
+    /// Its address within the pool.
+    pub fn name(&self) -> &str {
+        &self.account.server
+    }
+
+    /// A name or an address.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The TCP port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its share where shares follow weights; 0 where the user gave none.
+    pub fn weight(&self) -> u32 {
+        self.weight
+    }
+
+    /// Its live tunnels, and handshakes under way.
+    pub fn live(&self) -> u32 {
+        self.account.live()
+    }
+
+    /// Counts a connection to this server, from the dial to the end of the tunnel.
+    pub(super) fn claim(&self) -> Claim {
+        Claim::new(self.account.clone())
+    }
+
+    pub(super) fn own_host(&self) -> Option<&HeaderValue> {
+        self.own_host.as_ref()
+    }
+}
