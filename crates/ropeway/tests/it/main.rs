@@ -1,6 +1,7 @@
 //! Tests against the whole gateway, with peers on loopback.
 #![allow(clippy::unwrap_used, reason = "a fault of the test's own surroundings ends the test")]
 
+mod balance;
 mod cli;
 mod config;
 mod conformance;
