@@ -18,10 +18,11 @@ use crate::net::limits::{Room, open_files};
 use crate::net::listener::listen;
 use crate::server::worker::Workers;
 use crate::spec::types::Timeout;
-use crate::supervisor::build::{build, busy_poll};
+use crate::supervisor::build::{Built, build, busy_poll};
 use crate::supervisor::load::Objects;
 use crate::telemetry::Metrics;
 use crate::tunnel::registry::Registries;
+use crate::upstream::health::Watch;
 
 /// How long the tunnels of a stopping gateway may take to end: their own deadlines, and some.
 const PATIENCE: Duration = Timeout::MAX.saturating_add(Duration::from_secs(1));
@@ -64,7 +65,7 @@ impl Gateway {
     /// An address cannot be listened on, or a thread cannot be started. Nothing goes on running then.
     pub fn start(objects: &Objects, options: &Options) -> Result<Gateway, StartError> {
         let metrics = Metrics::new();
-        let fronts = build(objects, &metrics);
+        let Built { fronts, watches } = build(objects, &metrics);
         let listeners: Vec<_> = fronts.iter().map(|(address, _)| open(*address)).collect::<Result<_, _>>()?;
         let admin = options.admin.map(open).transpose()?;
 
@@ -83,10 +84,11 @@ impl Gateway {
         let (workers, threads) = Workers::start(count, room, busy_poll(objects), &gateway.stop, PATIENCE)
             .map_err(|error| StartError { doing: "starting the workers".into(), error })?;
         gateway.workers = threads;
-        if let Some((listener, address)) = admin {
+        let admin = admin.map(|(listener, _)| (listener, metrics, workers.registries()));
+        if admin.is_some() || !watches.is_empty() {
             let thread = gateway
-                .administrate(listener, metrics, workers.registries())
-                .map_err(|error| StartError { doing: format!("administration on {address}"), error })?;
+                .start_control(admin, watches)
+                .map_err(|error| StartError { doing: "starting the control thread".into(), error })?;
             gateway.control = Some(thread);
         }
         for (number, ((listener, _), (_, front))) in listeners.into_iter().zip(fronts).enumerate() {
@@ -125,23 +127,35 @@ impl Gateway {
         }
     }
 
-    /// The control thread.
-    fn administrate(
+    /// The control thread: administration, and watching over servers.
+    fn start_control(
         &self,
-        listener: TcpListener,
-        metrics: Arc<Metrics>,
-        registries: Registries,
+        admin: Option<(TcpListener, Arc<Metrics>, Registries)>,
+        watches: Vec<Watch>,
     ) -> io::Result<JoinHandle<()>> {
         let (stop, ready) = (self.stop_control.clone(), self.ready.clone());
         thread::Builder::new().name("control".into()).spawn(move || {
-            let admin = Rc::new(Admin { metrics, ready, registries });
-            let serving = async {
-                let listener = tokio::net::TcpListener::from_std(listener)?;
-                admin::serve(listener, admin, Lifecycle::new(&stop)).await;
+            let controlling = async {
+                let lifecycle = Lifecycle::new(&stop);
+                for watch in watches {
+                    let task = lifecycle.clone();
+                    lifecycle.spawn(async move {
+                        tokio::select! {
+                            () = watch.run() => {}
+                            () = task.stopping() => {}
+                        }
+                    });
+                }
+                if let Some((listener, metrics, registries)) = admin {
+                    let listener = tokio::net::TcpListener::from_std(listener)?;
+                    let admin = Rc::new(Admin { metrics, ready, registries });
+                    admin::serve(listener, admin, lifecycle.clone()).await;
+                }
+                lifecycle.stopping().await;
                 Ok(())
             };
-            if let Err(error) = runtime().and_then(|runtime| runtime.block_on(serving)) {
-                tracing::error!(%error, "administration is not available");
+            if let Err(error) = runtime().and_then(|runtime| runtime.block_on(controlling)) {
+                tracing::error!(%error, "administration and health checks are not available");
             }
         })
     }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::context::Context;
 use crate::spec::pipeline::Filter as Spec;
 use crate::spec::{FilterSpec, KindReader};
+use crate::upstream::health::Watch;
 
 /// Every kind of filter there is.
 pub const KINDS: &[Kind] = &[mock::KIND, websocket_proxy::KIND];
@@ -42,6 +43,11 @@ pub trait Filter: fmt::Debug + Send + Sync {
     ///
     /// Cancel safe: dropped, the request is given up.
     fn handle<'a>(&'a self, context: &'a mut Context) -> Handling<'a>;
+
+    /// Who is to watch over the servers that it uses.
+    fn watches(&self) -> Vec<Watch> {
+        Vec::new()
+    }
 }
 
 /// A filter's work on one request: the one boxed call per handshake.

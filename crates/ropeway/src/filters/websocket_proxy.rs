@@ -20,6 +20,7 @@ use crate::spec::pool::{Compression, Pool as PoolSpec};
 use crate::spec::{Check, Diagnostic, FilterSpec, KindReader, Reader, Spanned};
 use crate::upstream::handshake::Invitation;
 use crate::upstream::headers::{end_to_end, pairs};
+use crate::upstream::health::Watch;
 use crate::upstream::pool::Outcome;
 use crate::upstream::{Agreed, Asker, Matcher, Pool};
 
@@ -90,9 +91,9 @@ impl Check for Spec {
 #[derive(Debug)]
 struct WebSocketProxy {
     /// Each with the requests it is for; the first that fits is taken.
-    candidates: Vec<(Matcher, Pool)>,
+    candidates: Vec<(Matcher, Arc<Pool>)>,
     /// For all other requests.
-    main: Pool,
+    main: Arc<Pool>,
     /// For servers that insist on an `Origin` where the client has none.
     default_origin: Option<HeaderValue>,
 }
@@ -101,10 +102,10 @@ fn build(spec: &dyn FilterSpec, identity: &str) -> Option<Arc<dyn Filter>> {
     let spec = spec.downcast::<Spec>()?;
     let candidates = spec.pools.iter().filter_map(|pool| Some((pool.filter.as_ref()?, pool)));
     let candidates = candidates.enumerate().map(|(number, (filter, pool))| {
-        (Matcher::new(filter), Pool::new(pool, &format!("{identity}#candidate#{number}")))
+        (Matcher::new(filter), Arc::new(Pool::new(pool, &format!("{identity}#candidate#{number}"))))
     });
     let candidates = candidates.collect();
-    let main = Pool::new(spec.main_pool()?, &format!("{identity}#main"));
+    let main = Arc::new(Pool::new(spec.main_pool()?, &format!("{identity}#main")));
     let default_origin = spec.default_origin.as_ref().and_then(|origin| origin.parse().ok());
     Some(Arc::new(WebSocketProxy { candidates, main, default_origin }))
 }
@@ -124,6 +125,11 @@ impl Filter for WebSocketProxy {
                 }
             }
         })
+    }
+
+    fn watches(&self) -> Vec<Watch> {
+        let pools = self.candidates.iter().map(|(_, pool)| pool).chain([&self.main]);
+        pools.flat_map(Pool::watches).collect()
     }
 }
 

@@ -1,6 +1,7 @@
-//! `healthCheck` of a pool: understood, not supported yet.
+//! `healthCheck` of a pool.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
@@ -8,32 +9,51 @@ use serde::Deserialize;
 use super::{
     Check, Diagnostic, Reader, Spanned,
     fields::also_as,
-    types::{GoDuration, HeaderName, HttpMethod, Pattern, Port, Positive, Secret, StatusRange},
+    types::{GoDuration, HeaderName, HttpMethod, Pattern, Port, Positive, Secret, StatusRange, Timeout},
 };
 
 /// How to find out whether a server is well: at least one of `http` and `ws`; with both, both must pass.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[schemars(transform = |schema: &mut Schema| also_as(schema, "passes", "pass"))]
-#[serde(default, rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 pub struct HealthCheck {
-    /// The time between two checks of a server. Default: 60s.
-    pub interval: Option<GoDuration>,
-    /// How long one check may take. Default: 3s.
-    pub timeout: Option<GoDuration>,
+    /// The time between two checks of a server, 10ms or more. Default: 60s, which `0s` stands for, too.
+    #[serde(default)]
+    pub interval: Option<Spanned<GoDuration>>,
+    /// How long one check may take, 1ms to 60s. Default: 3s.
+    #[serde(default = "timeout")]
+    pub timeout: Timeout,
     /// How many checks in a row must fail before a server gets no new connections. Default: 1.
-    pub fails: Option<Positive>,
+    #[serde(default = "once")]
+    pub fails: Positive,
     /// How many checks in a row must pass before it gets them again. Default: 1. `pass` is the same field.
-    #[serde(alias = "pass")]
-    pub passes: Option<Positive>,
+    #[serde(default = "once", alias = "pass")]
+    pub passes: Positive,
     /// Deprecated: use `http.uri`.
+    #[serde(default)]
     pub path: Option<String>,
     /// Check with an HTTP request.
+    #[serde(default)]
     pub http: Option<HttpCheck>,
     /// Check with a WebSocket handshake.
+    #[serde(default)]
     pub ws: Option<WsCheck>,
 }
 
+/// A server that is asked without pause does nothing else.
+const MIN_INTERVAL: Duration = Duration::from_millis(10);
+
+/// What a handshake itself says.
+const OWNED: [&str; 5] =
+    ["connection", "upgrade", "sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions"];
+
 impl HealthCheck {
+    /// The time between two checks of a server.
+    pub fn interval(&self) -> Duration {
+        let set = self.interval.as_ref().map(|interval| interval.get()).filter(|set| !set.is_zero());
+        set.unwrap_or(Duration::from_secs(60))
+    }
+
     /// Reports what no field can say alone.
     pub(super) fn check(&self, reader: &Reader, at: super::Span) {
         if self.http.is_none() && self.ws.is_none() {
@@ -43,8 +63,14 @@ impl HealthCheck {
                     .help("write `ws: {}` to check with a WebSocket handshake"),
             );
         }
+        if let Some(interval) = self.interval.as_ref().filter(|_| self.interval() < MIN_INTERVAL) {
+            reader.report(Diagnostic::error("`interval` is at least 10ms").at(interval.span()));
+        }
         if let Some(http) = &self.http {
             http.check(reader);
+        }
+        if let Some(ws) = &self.ws {
+            ws.check(reader);
         }
         let matches = [
             self.http.as_ref().and_then(|h| h.r#match.as_ref()),
@@ -63,11 +89,11 @@ pub struct HttpCheck {
     /// The port to ask. Default: the server's own.
     pub port: Option<Port>,
     /// The path and query to ask for. Default: those of the server's URL.
-    pub uri: Option<String>,
+    pub uri: Option<Spanned<String>>,
     /// The method to ask with. Default: GET.
     pub method: Option<HttpMethod>,
     /// Headers to send.
-    pub headers: BTreeMap<HeaderName, String>,
+    pub headers: BTreeMap<HeaderName, Spanned<String>>,
     /// The body to send.
     pub body: Option<String>,
     /// The user of Basic authentication. Needs `password`.
@@ -88,6 +114,23 @@ impl Check for HttpCheck {
         if let Some((title, span)) = alone {
             reader.report(Diagnostic::error(title).at(span));
         }
+        check_request(self.uri.as_ref(), &self.headers, reader);
+    }
+}
+
+/// What both kinds of check have.
+fn check_request(
+    uri: Option<&Spanned<String>>,
+    headers: &BTreeMap<HeaderName, Spanned<String>>,
+    reader: &Reader,
+) {
+    if let Some(uri) = uri.filter(|uri| !uri.starts_with('/') || uri.parse::<http::Uri>().is_err()) {
+        reader.report(
+            Diagnostic::error("this is not a path").at(uri.span()).help("write it like `/health?full=1`"),
+        );
+    }
+    for value in headers.values().filter(|value| http::HeaderValue::from_str(value).is_err()) {
+        reader.report(Diagnostic::error("no header can have this value").at(value.span()));
     }
 }
 
@@ -98,11 +141,21 @@ pub struct WsCheck {
     /// The port to ask. Default: the server's own.
     pub port: Option<Port>,
     /// The path and query to ask for. Default: those of the server's URL.
-    pub uri: Option<String>,
+    pub uri: Option<Spanned<String>>,
     /// Headers to send.
-    pub headers: BTreeMap<HeaderName, String>,
+    pub headers: BTreeMap<HeaderName, Spanned<String>>,
     /// What the answer must look like. Default: status 101.
     pub r#match: Option<Expected>,
+}
+
+impl Check for WsCheck {
+    fn check(&self, reader: &Reader) {
+        check_request(self.uri.as_ref(), &self.headers, reader);
+        for (name, value) in self.headers.iter().filter(|(name, _)| OWNED.contains(&name.as_str())) {
+            let title = format!("`{name}` belongs to the handshake: leave it out");
+            reader.report(Diagnostic::error(title).at(value.span()));
+        }
+    }
 }
 
 /// What an answer must look like. All that is given must fit.
@@ -195,4 +248,12 @@ pub struct DeprecatedHealthCheck {
     pub passes: Option<Positive>,
     /// The path to ask for.
     pub path: Option<String>,
+}
+
+const fn timeout() -> Timeout {
+    Timeout::from_secs(3).expect("within its bounds")
+}
+
+const fn once() -> Positive {
+    Positive::new(1).expect("within its bounds")
 }

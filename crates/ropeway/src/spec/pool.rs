@@ -64,9 +64,10 @@ pub struct Pool {
     #[serde(default)]
     pub compression: Compression,
 
-    /// How to find out whether a server is well. Not supported yet: every server counts as well.
+    /// How to find out whether a server is well. One that is not gets no new connections; those it has stay. Default:
+    /// none, every server counts as well.
     #[serde(default)]
-    pub health_check: NotYet<Option<Spanned<HealthCheck>>>,
+    pub health_check: Option<Spanned<HealthCheck>>,
     /// Makes this pool a candidate, for some requests only. Candidates are tried in the order of the file, and the
     /// first whose filter fits takes the request.
     #[serde(default)]
@@ -212,7 +213,7 @@ impl Pool {
             );
         }
         self.load_balance.check(reader, self.load_balance.span());
-        if let Some(check) = self.health_check.written() {
+        if let Some(check) = &self.health_check {
             check.check(reader, check.span());
         }
         if let Some(filter) = &self.filter {

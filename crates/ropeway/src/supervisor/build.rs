@@ -17,22 +17,37 @@ use crate::server::serving::{Front, Serving};
 use crate::spec::http_server::HttpServer;
 use crate::spec::pipeline::{END, FlowNode, Pipeline as PipelineSpec};
 use crate::telemetry::Metrics;
+use crate::upstream::health::Watch;
 
 /// How long a connection may wait with its next request: not so long that silence is a way to hold all seats.
 const HEAD_TIMEOUT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// Listeners with everything behind them, in the order of the documents.
-pub type Fronts = Vec<(SocketAddr, Arc<Front>)>;
+/// What was built.
+#[derive(Debug)]
+pub struct Built {
+    /// Listeners with everything behind them, in the order of the documents.
+    pub fronts: Vec<(SocketAddr, Arc<Front>)>,
+    /// Who is to watch over servers.
+    pub watches: Vec<Watch>,
+}
 
 /// Builds all of `objects`, which were found to be without errors.
-pub fn build(objects: &Objects, metrics: &Arc<Metrics>) -> Fronts {
-    let pipelines: HashMap<_, _> = objects
-        .pipelines
-        .iter()
-        .map(|pipeline| (pipeline.name.to_string(), Arc::new(build_pipeline(pipeline))))
-        .collect();
+pub fn build(objects: &Objects, metrics: &Arc<Metrics>) -> Built {
+    let built: Vec<_> = objects.pipelines.iter().map(build_pipeline).collect();
+    let pipelines: HashMap<_, _> =
+        built.iter().map(|pipeline| (pipeline.name.clone(), pipeline.clone())).collect();
+    let watches = built.iter().flat_map(|pipeline| watches(pipeline)).collect();
     let served = objects.servers.iter().filter(|server| server.spec.is_served());
-    served.map(|server| (address(&server.spec), front(server, &pipelines, metrics))).collect()
+    let fronts = served.map(|server| (address(&server.spec), front(server, &pipelines, metrics))).collect();
+    Built { fronts, watches }
+}
+
+/// Those of every filter in the flow, once even where it stands there twice.
+fn watches(pipeline: &Pipeline) -> Vec<Watch> {
+    let filters = || pipeline.steps.iter().map(|step| &step.filter);
+    let is_first = |at: usize, filter| !filters().take(at).any(|earlier| Arc::ptr_eq(earlier, filter));
+    let filters = filters().enumerate().filter(|(at, filter)| is_first(*at, filter));
+    filters.flat_map(|(_, filter)| filter.watches()).collect()
 }
 
 /// How long workers look for events before they sleep. They serve all listeners, so the longest counts.
@@ -67,7 +82,7 @@ fn front(
     })
 }
 
-fn build_pipeline(pipeline: &Named<PipelineSpec>) -> Pipeline {
+fn build_pipeline(pipeline: &Named<PipelineSpec>) -> Arc<Pipeline> {
     let name = pipeline.name.to_string();
     let filters: HashMap<_, _> = pipeline
         .spec
@@ -83,7 +98,7 @@ fn build_pipeline(pipeline: &Named<PipelineSpec>) -> Pipeline {
         let filter = filters.get(&*node.filter)?.clone();
         Some(Step { filter, jumps: jumps(node, at, flow) })
     });
-    Pipeline { steps: steps.collect(), name }
+    Arc::new(Pipeline { steps: steps.collect(), name })
 }
 
 fn jumps(node: &FlowNode, at: usize, flow: &[FlowNode]) -> Vec<(String, Target)> {

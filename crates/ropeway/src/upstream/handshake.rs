@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, UPGRADE};
 use http::{Extensions, Request, Response, StatusCode, Uri, Version, response};
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, Connection};
 use hyper_util::rt::TokioIo;
@@ -103,9 +103,11 @@ pub async fn invite(
 ) -> Result<Answer, Fault> {
     let claim = server.claim();
     let tcp =
-        connect(server.host(), server.port(), deadlines.connect).await.map_err(|error| match error {
-            ConnectError::Failed(_) => Fault::ConnectFailed,
-            ConnectError::TimedOut => Fault::ConnectTimeout,
+        connect(server.url().host(), server.url().port(), deadlines.connect).await.map_err(|error| {
+            match error {
+                ConnectError::Failed(_) => Fault::ConnectFailed,
+                ConnectError::TimedOut => Fault::ConnectTimeout,
+            }
         })?;
     let deadline = Instant::now() + deadlines.handshake;
     match timeout_at(deadline, ask(tcp, server, invitation)).await.map_err(|_| Fault::HandshakeTimeout)?? {
@@ -157,7 +159,7 @@ fn no_answer(error: &hyper::Error) -> Fault {
     if error.is_parse() { Fault::AnswerMalformed } else { Fault::NoAnswer }
 }
 
-type Asked = Connection<TokioIo<Begun>, Empty<Bytes>>;
+pub(super) type Asked = Connection<TokioIo<Begun>, Full<Bytes>>;
 
 /// The beginning of an answer.
 enum Heard {
@@ -200,8 +202,8 @@ async fn ask_by_hyper(stream: Begun, server: &Server, invitation: &Invitation) -
     Ok(Heard::Switching(response.into_parts().0, Leg { stream: Stream::Tcp(tcp), early }))
 }
 
-fn request(server: &Server, invitation: &Invitation) -> Request<Empty<Bytes>> {
-    let mut request = Request::new(Empty::new());
+fn request(server: &Server, invitation: &Invitation) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::default());
     *request.uri_mut() = invitation.target.clone();
     *request.headers_mut() = invitation.headers.clone();
     *request.extensions_mut() = invitation.extensions.clone();
@@ -212,9 +214,9 @@ fn request(server: &Server, invitation: &Invitation) -> Request<Empty<Bytes>> {
 }
 
 /// Sends `request` and waits for the head of the answer, until the connection is free of hyper if it is a 101.
-async fn exchange(
+pub(super) async fn exchange(
     stream: Begun,
-    request: Request<Empty<Bytes>>,
+    request: Request<Full<Bytes>>,
 ) -> Result<(Response<Incoming>, Asked), hyper::Error> {
     let mut client = http1::Builder::new();
     client.preserve_header_case(true).title_case_headers(true).max_buf_size(MAX_HEAD);
@@ -247,7 +249,7 @@ fn agree(
 }
 
 /// Reads at most [`MAX_REFUSAL`] bytes of `body` into `bytes`; whether that was all of it.
-async fn read_up_to(body: &mut Incoming, connection: &mut Asked, bytes: &mut BytesMut) -> bool {
+pub(super) async fn read_up_to(body: &mut Incoming, connection: &mut Asked, bytes: &mut BytesMut) -> bool {
     let mut driven = false;
     loop {
         let frame = poll_fn(|cx| {

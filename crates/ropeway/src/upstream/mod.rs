@@ -4,6 +4,7 @@ pub mod asker;
 pub mod connect;
 pub mod handshake;
 pub mod headers;
+pub mod health;
 pub mod matcher;
 pub mod origin;
 pub mod pool;

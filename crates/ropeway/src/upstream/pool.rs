@@ -1,5 +1,7 @@
 //! A pool: servers that are alike, and the rules for using them.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use ws::CloseCode;
 use ws::handshake::Offer;
@@ -9,9 +11,11 @@ use super::asker::Asker;
 use super::balance::Balancer;
 use super::budget::RetryBudget;
 use super::handshake::{Agreed, Answer, Deadlines, Invitation, invite};
+use super::health::Watch;
 use super::origin::OriginRule;
 use crate::fault::Fault;
 use crate::net::reply::Reply;
+use crate::spec::health_check::HealthCheck;
 use crate::spec::pool::{Compression, Pool as PoolSpec};
 use crate::tunnel::Counts;
 use crate::tunnel::policy::Policy;
@@ -29,6 +33,7 @@ pub struct Pool {
     pub origin: OriginRule,
     /// What becomes of offers to compress.
     pub compression: Compression,
+    health_check: Option<HealthCheck>,
 }
 
 /// How a handshake with a pool ended, where a server had a say.
@@ -63,12 +68,25 @@ impl Pool {
                 false => OriginRule::SameHostOr(spec.origin_patterns.clone()),
             },
             compression: spec.compression,
+            health_check: spec.health_check.as_deref().cloned(),
         }
     }
 
-    /// From now on only servers for which `is_usable` holds are chosen.
-    pub fn set_usable(&self, is_usable: impl Fn(&Server) -> bool) {
-        self.balancer.set_usable(|place| is_usable(&self.servers[place]));
+    /// The server at `place`.
+    pub fn server(&self, place: usize) -> Option<&Server> {
+        self.servers.get(place)
+    }
+
+    /// Looks again which servers may be chosen.
+    pub fn choose_among_usable(&self) {
+        self.balancer.set_usable(|place| self.servers[place].health().is_usable());
+    }
+
+    /// Who is to watch over the servers, where the user wants that.
+    pub fn watches(self: &Arc<Self>) -> Vec<Watch> {
+        let Some(check) = &self.health_check else { return Vec::new() };
+        let servers = self.servers.iter().enumerate();
+        servers.map(|(place, server)| Watch::new(self.clone(), place, server.url(), check)).collect()
     }
 
     /// Invites servers one after the other until one agrees, refuses for a reason of its own, or no further

@@ -4,20 +4,21 @@ use std::sync::Arc;
 
 use http::header::HeaderValue;
 
+use super::health::Health;
 use crate::spec::pool::Server as ServerSpec;
-use crate::spec::types::Host;
+use crate::spec::types::{Host, ServerUrl};
 use crate::tunnel::policy::Policy;
 use crate::tunnel::{Account, Claim, Count};
 
 /// One backend of a pool.
 #[derive(Debug)]
 pub struct Server {
-    host: Host,
-    port: u16,
+    url: ServerUrl,
     /// `Host` as this server wants it; `None` for the client's own.
     own_host: Option<HeaderValue>,
     weight: u32,
     account: Arc<Account>,
+    health: Health,
 }
 
 impl Server {
@@ -30,11 +31,11 @@ impl Server {
             _ => None,
         };
         Server {
-            host: url.host().clone(),
-            port: url.port(),
+            url: ServerUrl::clone(url),
             own_host,
             weight: u32::from(spec.weight.get()),
             account: Arc::new(Account::new(pool, &url.to_string(), policy, live)),
+            health: Health::new(),
         }
     }
 
@@ -43,14 +44,19 @@ impl Server {
         &self.account.server
     }
 
-    /// A name or an address.
-    pub fn host(&self) -> &Host {
-        &self.host
+    /// The pool it belongs to.
+    pub fn pool(&self) -> &str {
+        &self.account.pool
     }
 
-    /// The TCP port.
-    pub fn port(&self) -> u16 {
-        self.port
+    /// Whether it is well.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> &ServerUrl {
+        &self.url
     }
 
     /// Its share where shares follow weights; 0 where the user gave none.

@@ -8,6 +8,7 @@ mod conformance;
 mod docs;
 mod fuzz;
 mod handshake;
+mod health;
 mod hostile;
 mod layers;
 mod real;

@@ -95,7 +95,7 @@ fn check_says_by_its_exit_code_whether_a_configuration_can_be_run() {
     let good = documents_on(8080);
     let folder =
         Folder::new("check", &[("good.yaml", &good), ("bad.yaml", &good.replace("rules:", "rulez:"))]);
-    let warned = good.clone() + "    healthCheck: {ws: {}}\n";
+    let warned = good.clone() + "    serverTags: [a]\n";
     let rows = [
         ("good", run(&["check", &folder.path("good.yaml")]), 0, "ok: 1 HTTPServer, 1 Pipeline\n"),
         ("standard input", fed(&["check", "-"], &good), 0, "ok: 1 HTTPServer, 1 Pipeline\n"),

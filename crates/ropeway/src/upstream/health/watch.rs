@@ -1,0 +1,65 @@
+//! Checks of one server, again and again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::check::Check;
+use super::{Condition, Thresholds};
+use crate::spec::health_check::HealthCheck as Spec;
+use crate::spec::types::ServerUrl;
+use crate::upstream::pool::Pool;
+use crate::upstream::server::Server;
+
+/// The first check of a server comes within this time, so that those of many do not come at once.
+const FIRST_WITHIN: Duration = Duration::from_secs(1);
+
+/// Watches over one server of a pool.
+#[derive(Debug)]
+pub struct Watch {
+    pool: Arc<Pool>,
+    place: usize,
+    check: Check,
+    thresholds: Thresholds,
+    interval: Duration,
+}
+
+impl Watch {
+    /// Over the server at `place` in `pool`, which is at `url`.
+    pub fn new(pool: Arc<Pool>, place: usize, url: &ServerUrl, spec: &Spec) -> Self {
+        let (check, thresholds) = (Check::new(spec, url), Thresholds::new(spec));
+        Watch { pool, place, check, thresholds, interval: spec.interval() }
+    }
+
+    /// Checks until it is dropped.
+    ///
+    /// Cancel safe: dropped, the check under way is given up.
+    pub async fn run(self) {
+        sleep(FIRST_WITHIN.min(self.interval).mul_f64(fastrand::f64())).await;
+        loop {
+            let result = self.check.run().await;
+            let Some(server) = self.pool.server(self.place) else { return };
+            if let Some(condition) = server.health().note(result, self.thresholds) {
+                self.pool.choose_among_usable();
+                log(server, condition);
+            }
+            // Not in step with other servers, nor with other gateways.
+            sleep(self.interval.mul_f64(0.9 + 0.2 * fastrand::f64())).await;
+        }
+    }
+}
+
+fn log(server: &Server, condition: Condition) {
+    let known = server.health().known();
+    let (pool, name, state) = (server.pool(), server.name(), condition.label());
+    let latency_ms = known.latency.map(|latency| latency.as_secs_f64() * 1e3);
+    match known.reason {
+        None => {
+            tracing::info!(target: "ropeway::health", pool, server = name, state, latency_ms, "server is well");
+        }
+        Some(reason) => {
+            tracing::warn!(target: "ropeway::health", pool, server = name, state, reason, "server is not well");
+        }
+    }
+}
