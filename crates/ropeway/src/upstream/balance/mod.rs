@@ -118,10 +118,11 @@ impl Balancer {
         let turn = self.turn() % count.max(1);
         let mut least = (Load::FULL, None);
         for places in [turn..count, 0..turn] {
-            for (load, place) in lineup.loads(&self.live, places.clone()).zip(places) {
-                if load.is_below(least.0) && !tried.contains(&place) {
-                    least = (load, Some(place));
-                }
+            let mut loads = lineup.loads(&self.live, places.clone()).zip(places);
+            while let Some((load, place)) =
+                loads.find(|(load, place)| load.is_below(least.0) && !tried.contains(place))
+            {
+                least = (load, Some(place));
             }
         }
         least.1

@@ -2,7 +2,7 @@
 
 use testkit::{Peer, TestGateway};
 
-use super::{gateway, pool, reached, server};
+use super::{gateway, pool, reached, server, settled};
 
 /// A gateway with a main pool, whose server is 0, and candidates with these filters, whose servers are 1 and so on.
 /// The main pool stands in the middle.
@@ -108,7 +108,7 @@ fn a_candidate_names_itself_in_the_log() {
     for headers in ["", "X-A: a\r\n", "X-A: b\r\n"] {
         reached(&gateway, "/", headers);
     }
-    super::ended(&gateway, 3);
+    settled(&gateway, 0);
     let mut pools: Vec<_> = testkit::records(&gateway.name)
         .into_iter()
         .map(|mut record| record.remove("pool").unwrap())

@@ -1,14 +1,14 @@
 //! A server's count of tunnels goes up and down with them, however they begin and end: `leastConnections` shows it.
 
-use testkit::{Backend, Peer, eventually, masked, op, records};
+use testkit::{Backend, Peer, Serving, TestGateway, eventually, masked, op};
 
-use super::{end, gateway, open, pool_of};
+use super::{end, gateway, open, pool, settled};
 
 const SERVERS: usize = 3;
 const TUNNELS: usize = 4 * SERVERS;
 
 /// A server that does what the client's path says.
-fn moody(name: usize) -> testkit::Serving {
+fn moody(name: usize) -> Serving {
     Backend::listen().serve(move |mut peer| {
         let head = peer.head();
         let agreement = Backend::answer(&head, &format!("X-Server: {name}\r\n"));
@@ -32,20 +32,19 @@ fn moody(name: usize) -> testkit::Serving {
 }
 
 /// Whether new tunnels spread evenly, as they do if no count is off.
-fn spread_evenly(gateway: &testkit::TestGateway) -> bool {
-    let before = records(&gateway.name).len();
+fn spread_evenly(gateway: &TestGateway) -> bool {
+    settled(gateway, 0);
     let (clients, reached): (Vec<_>, Vec<_>) = (0..TUNNELS).map(|_| open(gateway, "/", "")).unzip();
     end(clients);
-    eventually("the end of the tunnels", || (records(&gateway.name).len() >= before + TUNNELS).then_some(()));
     (0..SERVERS).all(|server| reached.iter().filter(|name| **name == server).count() == TUNNELS / SERVERS)
 }
 
 #[test]
 fn counts_are_exact_however_handshakes_and_tunnels_end() {
     let servers: Vec<_> = (0..SERVERS).map(moody).collect();
-    let addresses: Vec<_> = servers.iter().map(|server| server.address).collect();
-    let gateway = gateway(&[pool_of(&addresses, &[], "loadBalance: {policy: leastConnections}")]);
-    for round in 0..100 {
+    let rules = "loadBalance: {policy: leastConnections}\ncloseTimeout: 200ms";
+    let gateway = gateway(&[pool(&servers, &[], rules)]);
+    for round in 0..250 {
         for path in ["/refuse", "/trouble", "/lie", "/babble", "/vanish"] {
             Peer::shake(gateway.address, path, "").rest();
         }
@@ -60,7 +59,7 @@ fn counts_are_exact_however_handshakes_and_tunnels_end() {
         let mut offender = open(&gateway, "/", "").0;
         offender.send(&masked(op::CONTINUATION, b"of nothing"));
         offender.rest();
-        if round % 10 == 0 {
+        if round % 50 == 0 {
             eventually("the counts are even", || spread_evenly(&gateway).then_some(()));
         }
     }

@@ -4,9 +4,8 @@ mod candidates;
 mod counts;
 mod policies;
 
-use std::net::SocketAddr;
-
-use testkit::{Backend, Peer, Serving, TestGateway, close, eventually, masked, op, records};
+use ropeway::app::Options;
+use testkit::{Backend, Peer, Serving, TestGateway, close, eventually, masked, op};
 
 /// A server that agrees to each handshake, says in its 101 who it is, and does what a good server does.
 fn server(name: usize) -> Serving {
@@ -26,23 +25,20 @@ fn servers(count: usize) -> Vec<Serving> {
 fn gateway(pools: &[String]) -> TestGateway {
     let pools: String = pools.iter().map(|pool| pool.replacen("  ", "- ", 1)).collect();
     let pools: String = pools.lines().map(|line| format!("  {line}\n")).collect();
-    TestGateway::start(&format!(
+    let documents = format!(
         "name: NAME\nkind: HTTPServer\nport: PORT\naddress: 127.0.0.1\ntrustedProxies: [127.0.0.1/32]\nrules:\n\
          - paths:\n  - pathPrefix: /\n    backend: NAME-ws\n---\nname: NAME-ws\nkind: Pipeline\nfilters:\n\
          - kind: WebSocketProxy\n  name: proxy\n  pools:\n{pools}"
-    ))
+    );
+    let options = Options { workers: 2, admin: Some(([127, 0, 0, 1], 0).into()) };
+    TestGateway::start_with(&documents, &options)
 }
 
 /// The lines of a pool of these servers; `weights` are as many, or none, and `more` stands at the left margin.
 fn pool(servers: &[Serving], weights: &[u32], more: &str) -> String {
-    let addresses: Vec<_> = servers.iter().map(|server| server.address).collect();
-    pool_of(&addresses, weights, more)
-}
-
-fn pool_of(servers: &[SocketAddr], weights: &[u32], more: &str) -> String {
     let weights = weights.iter().map(|weight| format!(", weight: {weight}"));
     let weights = weights.chain(std::iter::repeat(String::new()));
-    let servers = servers.iter().zip(weights);
+    let servers = servers.iter().map(|server| server.address).zip(weights);
     let servers = servers.map(|(address, weight)| format!("  - {{url: 'ws://{address}'{weight}}}\n"));
     let more = more.lines().map(|line| format!("  {line}\n"));
     format!("  servers:\n{}{}", servers.collect::<String>(), more.collect::<String>())
@@ -73,7 +69,12 @@ fn end(clients: impl IntoIterator<Item = Peer>) {
     }
 }
 
-/// Waits until so many tunnels have ended so far.
-fn ended(gateway: &TestGateway, count: usize) {
-    eventually("the end of the tunnels", || (records(&gateway.name).len() >= count).then_some(()));
+/// Waits until so many tunnels are open, and those that have ended count no more. What is logged comes before that.
+fn settled(gateway: &TestGateway, tunnels: usize) {
+    let expected = format!("\nropeway_tunnels {tunnels}\n");
+    eventually("the end of the tunnels", || {
+        let mut peer = Peer::connect(gateway.admin().unwrap());
+        peer.send(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        String::from_utf8(peer.rest()).unwrap().contains(&expected).then_some(())
+    });
 }

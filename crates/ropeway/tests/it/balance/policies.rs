@@ -2,7 +2,7 @@
 
 use testkit::TestGateway;
 
-use super::{end, ended, gateway, open, pool, reached, servers};
+use super::{end, gateway, open, pool, reached, servers, settled};
 
 /// The servers that clients from these addresses reach.
 fn by_address(gateway: &TestGateway, addresses: &[&str]) -> Vec<usize> {
@@ -74,7 +74,7 @@ fn least_connections_counts_live_tunnels() {
     assert_eq!([0, 1, 2].map(|server| count(&tunnels, server)), [4; 3], "a burst spreads");
     let (gone, left): (Vec<_>, Vec<_>) = tunnels.into_iter().partition(|tunnel| tunnel.1 == 1);
     end(gone.into_iter().map(|(client, _)| client));
-    ended(&gateway, 4);
+    settled(&gateway, 8);
     tunnels = left;
     tunnels.extend((0..4).map(|_| open(&gateway, "/", "")));
     assert_eq!([0, 1, 2].map(|server| count(&tunnels, server)), [4; 3], "the idle server gets what comes");
@@ -109,12 +109,10 @@ fn consistent_hash_keeps_what_has_the_same_key_together() {
     ] {
         let balance = format!("loadBalance: {{policy: consistentHash, key: {key}}}");
         let gateway = gateway(&[pool(&servers, &[], &balance)]);
-        let mut count = 0;
-        let mut reach = |path: &str, headers: &str| {
+        let reach = |path: &str, headers: &str| {
             let server = reached(&gateway, path, headers);
-            count += 1;
             // One at a time, so that no server is out of room.
-            ended(&gateway, count);
+            settled(&gateway, 0);
             server
         };
         let home = reach(same.0, same.1);
