@@ -134,6 +134,7 @@ impl Gateway {
         watches: Vec<Watch>,
     ) -> io::Result<JoinHandle<()>> {
         let (stop, ready) = (self.stop_control.clone(), self.ready.clone());
+        let watched = watches.iter().map(Watch::subject).collect();
         thread::Builder::new().name("control".into()).spawn(move || {
             let controlling = async {
                 let lifecycle = Lifecycle::new(&stop);
@@ -148,7 +149,7 @@ impl Gateway {
                 }
                 if let Some((listener, metrics, registries)) = admin {
                     let listener = tokio::net::TcpListener::from_std(listener)?;
-                    let admin = Rc::new(Admin { metrics, ready, registries });
+                    let admin = Rc::new(Admin { metrics, ready, registries, watched });
                     admin::serve(listener, admin, lifecycle.clone()).await;
                 }
                 lifecycle.stopping().await;

@@ -21,6 +21,7 @@ use crate::lifecycle::Lifecycle;
 use crate::net::reply::{Reply, ReplyBody};
 use crate::telemetry::{Live, Metrics, Traffic};
 use crate::tunnel::registry::{Ask, Progress, Registries};
+use crate::upstream::pool::Pool;
 
 /// How long to wait for a worker's answer; a busy one is left out.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -33,6 +34,8 @@ pub struct Admin {
     pub ready: Arc<AtomicBool>,
     /// The tunnels.
     pub registries: Registries,
+    /// Servers that are watched, by pool and place there.
+    pub watched: Vec<(Arc<Pool>, usize)>,
 }
 
 /// Answers until it is time to stop.
@@ -79,6 +82,9 @@ async fn answer(request: &Request<Incoming>, admin: &Admin) -> Reply {
         "/readyz" if admin.ready.load(Ordering::Relaxed) => text(StatusCode::OK, "ok\n".into()),
         "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n".into()),
         "/metrics" => {
+            for server in admin.watched.iter().filter_map(|(pool, place)| pool.server(*place)) {
+                admin.metrics.server(server.pool(), server.name(), server.health().is_usable());
+            }
             let mut reply = text(StatusCode::OK, admin.metrics.text(live(admin).await));
             let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
             reply.headers_mut().insert(CONTENT_TYPE, kind);

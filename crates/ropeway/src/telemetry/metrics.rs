@@ -18,6 +18,7 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     ended: Family<EndLabels, Counter>,
     tunnels: Gauge,
+    servers: Family<ServerLabels, Gauge>,
     messages: Family<DirectionLabels, Counter>,
     bytes: Family<DirectionLabels, Counter>,
 }
@@ -55,6 +56,12 @@ struct EndLabels {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct ServerLabels {
+    pool: String,
+    server: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct DirectionLabels {
     direction: &'static str,
 }
@@ -69,12 +76,15 @@ impl Metrics {
         registry.register("tunnels_ended", "Tunnels that have ended", ended.clone());
         let tunnels = Gauge::default();
         registry.register("tunnels", "Open tunnels", tunnels.clone());
+        let servers = Family::default();
+        let text = "Whether a server with a health check gets new connections";
+        registry.register("server_usable", text, servers.clone());
         let messages = Family::default();
         registry.register("messages", "Data messages passed on", messages.clone());
         let bytes = Family::default();
         let text = "Payload of data frames passed on, as it is on the wire";
         registry.register_with_unit("payload", text, Unit::Bytes, bytes.clone());
-        Arc::new(Metrics { registry, requests, ended, tunnels, messages, bytes })
+        Arc::new(Metrics { registry, requests, ended, tunnels, servers, messages, bytes })
     }
 
     /// Counts an answer to a request; `error` is the label of the gateway's own fault.
@@ -86,6 +96,12 @@ impl Metrics {
     /// Counts the end of a tunnel.
     pub fn ended(&self, ended_by: &'static str, cause: String) {
         self.ended.get_or_create(&EndLabels { ended_by, cause }).inc();
+    }
+
+    /// Takes note of whether a server gets new connections.
+    pub fn server(&self, pool: &str, server: &str, is_usable: bool) {
+        let labels = ServerLabels { pool: pool.to_owned(), server: server.to_owned() };
+        self.servers.get_or_create(&labels).set(i64::from(is_usable));
     }
 
     /// All figures in the OpenMetrics text format.

@@ -32,6 +32,11 @@ impl Watch {
         Watch { pool, place, check, thresholds, interval: spec.interval() }
     }
 
+    /// The server's pool, and its place there.
+    pub fn subject(&self) -> (Arc<Pool>, usize) {
+        (self.pool.clone(), self.place)
+    }
+
     /// Checks until it is dropped.
     ///
     /// Cancel safe: dropped, the check under way is given up.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use ropeway::app::Options;
 use testkit::{Backend, BlackHole, Peer, Refusing, Serving, TestGateway, eventually, masked, op};
 
 /// What health checks meet: it answers each by the same rule, until it is given another.
@@ -234,6 +235,32 @@ fn sick_and_well_again() {
         assert_eq!(server.frame().payload, b"still here");
         patient.becomes(well);
         eventually("a server that is well", || is_usable(gateway.address, &sick).then_some(()));
+    }
+}
+
+/// Who looks after the gateway sees which servers are left out.
+#[test]
+fn metrics_tell_who_is_well() {
+    let patient = Patient::new(ok);
+    let backend = Backend::listen();
+    let documents = format!(
+        "name: NAME\nkind: HTTPServer\nport: PORT\naddress: 127.0.0.1\n---\nname: NAME-ws\nkind: Pipeline\nfilters:\n\
+         - kind: WebSocketProxy\n  name: proxy\n  pools:\n  - servers: [{{ url: 'ws://{}' }}]\n\
+         \x20   healthCheck: {{ interval: 10ms, http: {{ port: {} }} }}\n",
+        backend.address,
+        patient.port()
+    );
+    let admin = SocketAddr::from(([127, 0, 0, 1], 0));
+    let gateway = TestGateway::start_with(&documents, &Options { workers: 1, admin: Some(admin) });
+    let labels = format!("{{pool=\"{}-ws/proxy#main\",server=\"ws://{}\"}}", gateway.name, backend.address);
+    for (answer, figure) in [(ok as Answer, 1), (broken, 0), (ok, 1)] {
+        patient.becomes(answer);
+        let line = format!("\nropeway_server_usable{labels} {figure}\n");
+        eventually(&line, || {
+            let mut peer = Peer::connect(gateway.admin().unwrap());
+            peer.send(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            String::from_utf8_lossy(&peer.rest()).contains(&line).then_some(())
+        });
     }
 }
 
