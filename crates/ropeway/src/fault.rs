@@ -46,6 +46,8 @@ pub enum Fault {
     NoRoom,
     /// No server can be used.
     NoServer,
+    /// Every server that can be used has as many connections as it may have.
+    NoCapacity,
     /// No connection to a server.
     ConnectFailed,
     /// No connection to a server in time.
@@ -90,6 +92,7 @@ impl Fault {
             Fault::Stopping => "stopping",
             Fault::NoRoom => "no_room",
             Fault::NoServer => "no_server",
+            Fault::NoCapacity => "no_capacity",
             Fault::ConnectFailed => "connect_failed",
             Fault::ConnectTimeout => "connect_timeout",
             Fault::HandshakeTimeout => "handshake_timeout",
@@ -115,9 +118,12 @@ impl Fault {
             Fault::ConnectFailed | Fault::NoAnswer | Fault::AnswerMalformed | Fault::AnswerInvalid(_) => {
                 StatusCode::BAD_GATEWAY
             }
-            Fault::PipelineMissing | Fault::NoReply | Fault::Stopping | Fault::NoRoom | Fault::NoServer => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Fault::PipelineMissing
+            | Fault::NoReply
+            | Fault::Stopping
+            | Fault::NoRoom
+            | Fault::NoServer
+            | Fault::NoCapacity => StatusCode::SERVICE_UNAVAILABLE,
             Fault::ConnectTimeout | Fault::HandshakeTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -153,6 +159,7 @@ impl fmt::Display for Fault {
             Fault::Stopping => "the gateway stops",
             Fault::NoRoom => "the gateway has no room for more connections",
             Fault::NoServer => "no server can be used",
+            Fault::NoCapacity => "all servers have as many connections as they may have: try again later",
             Fault::ConnectFailed => "no server could be connected to",
             Fault::ConnectTimeout => "no server could be connected to in time",
             Fault::HandshakeTimeout => "the server did not answer in time",

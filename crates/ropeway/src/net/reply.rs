@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, SEC_WEBSOCKET_VERSION, UPGRADE,
+    ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{Response, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
@@ -71,6 +71,9 @@ pub fn refusal(fault: &Fault) -> Reply {
         && let Ok(allow) = HeaderValue::from_str(allow)
     {
         headers.insert(ALLOW, allow);
+    }
+    if matches!(fault, Fault::NoCapacity | Fault::NoRoom | Fault::Stopping) {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     if fault.status() == StatusCode::UPGRADE_REQUIRED {
         // RFC 9110 15.5.22 and RFC 6455 4.2.2.

@@ -8,7 +8,7 @@ use super::{
     health_check::{DeprecatedHealthCheck, HealthCheck},
     pool_filter::PoolFilter,
     types::{
-        CloseCode, Glob, GoDuration, HASH_KEY_FORMS, HashKey, HeaderName, Host, MessageLimit, Name,
+        CloseCode, Glob, GoDuration, HASH_KEY_FORMS, HashKey, HeaderName, Host, MessageLimit, Name, Positive,
         ServerUrl, Timeout, Weight,
     },
 };
@@ -53,6 +53,10 @@ pub struct Pool {
     /// Default: 3.
     #[serde(default = "max_retries")]
     pub max_retries: u8,
+    /// How many connections all servers of the pool may have together, handshakes under way included. Where there are as
+    /// many, clients get 503 `no_capacity`. Default: any number.
+    #[serde(default)]
+    pub max_connections: Option<Positive>,
     /// The close code that a client gets when its server vanishes without a Close frame. Default: 1011.
     #[serde(default = "vanished_code")]
     pub vanished_code: CloseCode,
@@ -98,6 +102,10 @@ pub struct Server {
     /// Its share for `weightedRandom`, `leastConnections`, `powerOfTwo` and `consistentHash`, 0 to 100. Default: 0.
     #[serde(default)]
     pub weight: Weight,
+    /// How many connections it may have at once, handshakes under way included; then another server is chosen. Default:
+    /// any number.
+    #[serde(default)]
+    pub max_connections: Option<Positive>,
     /// Whether it gets the client's `Host` instead of its own name. Default: false. A server given by IP address gets
     /// the client's in any case.
     #[serde(default)]

@@ -89,7 +89,7 @@ pub struct Agreed {
     pub claim: Claim,
 }
 
-/// Invites `server`. `offer` is what the client asked for, by which the answer is judged.
+/// Invites `server`, where `claim` is a place. `offer` is what the client asked for, by which the answer is judged.
 ///
 /// # Errors
 /// No answer, or a 101 that does not fit the offer.
@@ -97,11 +97,11 @@ pub struct Agreed {
 /// Cancel safe: dropped, the connection is closed.
 pub async fn invite(
     server: &Server,
+    claim: Claim,
     invitation: &Invitation,
     offer: &Offer<'_>,
     deadlines: Deadlines,
 ) -> Result<Answer, Fault> {
-    let claim = server.claim();
     let tcp =
         connect(server.url().host(), server.url().port(), deadlines.connect).await.map_err(|error| {
             match error {

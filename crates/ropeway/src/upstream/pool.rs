@@ -17,8 +17,9 @@ use crate::fault::Fault;
 use crate::net::reply::Reply;
 use crate::spec::health_check::HealthCheck;
 use crate::spec::pool::{Compression, Pool as PoolSpec};
-use crate::tunnel::Counts;
+use crate::spec::types::Positive;
 use crate::tunnel::policy::Policy;
+use crate::tunnel::{Claim, Counts};
 
 /// Servers of which any can take a client, with everything a user sets for them together.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub struct Pool {
     pub(super) servers: Vec<Server>,
     pub(super) balancer: Balancer,
     pub(super) deadlines: Deadlines,
+    /// Tunnels and handshakes that all its servers may have together.
+    pub(super) max_connections: Option<u32>,
     /// Further servers that are tried when one fails.
     pub(super) max_retries: u32,
     pub(super) budget: RetryBudget,
@@ -61,6 +64,7 @@ impl Pool {
                 connect: spec.connect_timeout.get(),
                 handshake: spec.handshake_timeout.get(),
             },
+            max_connections: spec.max_connections.map(Positive::get),
             max_retries: spec.max_retries.into(),
             budget: RetryBudget::new(),
             origin: match *spec.insecure_skip_verify {
@@ -107,13 +111,22 @@ impl Pool {
         let mut fault = Fault::NoServer;
         // A connection that was refused cost the pool nothing; a timeout or a 503 speaks of strain.
         let mut costs = false;
-        let mut tried = Vec::new();
-        while let Some(place) = self.balancer.choose(asker, &tried) {
-            if tried.len() as u32 > self.max_retries || costs && !self.budget.take() {
+        let mut tries = 0;
+        let mut passed_over = Vec::new();
+        while let Some(place) = self.balancer.choose(asker, &passed_over) {
+            passed_over.push(place);
+            let server = &self.servers[place];
+            let Some(claim) = self.claim(server) else {
+                if fault == Fault::NoServer {
+                    fault = Fault::NoCapacity;
+                }
+                continue;
+            };
+            if tries > self.max_retries || costs && !self.budget.take() {
                 break;
             }
-            let server = &self.servers[place];
-            match invite(server, invitation, offer, self.deadlines).await {
+            tries += 1;
+            match invite(server, claim, invitation, offer, self.deadlines).await {
                 Ok(Answer::Agreed(agreed)) => return Ok(Outcome::Agreed(agreed)),
                 Ok(Answer::Refused(answer)) => {
                     tracing::debug!(server = server.name(), status = %answer.status(), "refused");
@@ -133,12 +146,22 @@ impl Pool {
                     }
                 }
             }
-            tried.push(place);
         }
         match refusal {
             Some(answer) => Ok(Outcome::Refused(answer.read().await)),
             None => Err(fault),
         }
+    }
+
+    /// A place at `server`, unless it or the pool is full. Counted before it is judged, so that many who come at once
+    /// are not let in by one place.
+    fn claim(&self, server: &Server) -> Option<Claim> {
+        let claim = server.claim();
+        let within = |limit: Option<u32>, live: u64| limit.is_none_or(|limit| live <= u64::from(limit));
+        let in_pool = || self.servers.iter().map(|server| u64::from(server.live())).sum();
+        let fits = within(server.max_connections(), u64::from(server.live()))
+            && (self.max_connections.is_none() || within(self.max_connections, in_pool()));
+        fits.then_some(claim)
     }
 }
 

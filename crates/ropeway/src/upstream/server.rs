@@ -6,7 +6,7 @@ use http::header::HeaderValue;
 
 use super::health::Health;
 use crate::spec::pool::Server as ServerSpec;
-use crate::spec::types::{Host, ServerUrl};
+use crate::spec::types::{Host, Positive, ServerUrl};
 use crate::tunnel::policy::Policy;
 use crate::tunnel::{Account, Claim, Count};
 
@@ -17,6 +17,7 @@ pub struct Server {
     /// `Host` as this server wants it; `None` for the client's own.
     own_host: Option<HeaderValue>,
     weight: u32,
+    max_connections: Option<u32>,
     account: Arc<Account>,
     health: Health,
 }
@@ -34,6 +35,7 @@ impl Server {
             url: ServerUrl::clone(url),
             own_host,
             weight: u32::from(spec.weight.get()),
+            max_connections: spec.max_connections.map(Positive::get),
             account: Arc::new(Account::new(pool, &url.to_string(), policy, live)),
             health: Health::new(),
         }
@@ -62,6 +64,11 @@ impl Server {
     /// Its share where shares follow weights; 0 where the user gave none.
     pub fn weight(&self) -> u32 {
         self.weight
+    }
+
+    /// The most tunnels and handshakes that it may have at once.
+    pub fn max_connections(&self) -> Option<u32> {
+        self.max_connections
     }
 
     /// Its live tunnels, and handshakes under way.

@@ -1,6 +1,7 @@
 //! Which server of which pool a handshake reaches.
 
 mod candidates;
+mod capacity;
 mod counts;
 mod policies;
 

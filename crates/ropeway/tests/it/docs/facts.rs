@@ -112,6 +112,7 @@ fn faults() -> Vec<Fault> {
         Fault::Stopping,
         Fault::NoRoom,
         Fault::NoServer,
+        Fault::NoCapacity,
         Fault::ConnectFailed,
         Fault::ConnectTimeout,
         Fault::HandshakeTimeout,
@@ -132,7 +133,7 @@ fn stands_in_the_list(fault: &Fault) {
         Fault::MethodNotAllowed { .. } | Fault::AddressRefused | Fault::HttpVersion => {}
         Fault::BodyDeclared | Fault::OriginRefused | Fault::PipelineMissing | Fault::NoReply => {}
         Fault::Stopping | Fault::NoServer | Fault::ConnectFailed | Fault::ConnectTimeout => {}
-        Fault::NoRoom | Fault::HandshakeTimeout | Fault::NoAnswer => {}
+        Fault::NoRoom | Fault::NoCapacity | Fault::HandshakeTimeout | Fault::NoAnswer => {}
         Fault::AnswerMalformed | Fault::AnswerInvalid(_) => {}
         Fault::Handshake(R::ExtensionsInvalid | R::KeyEmpty | R::KeyMissing | R::KeyRepeated) => {}
         Fault::Handshake(R::NotAnUpgrade | R::ProtocolsInvalid) => {}
