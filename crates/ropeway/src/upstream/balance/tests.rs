@@ -178,6 +178,8 @@ fn least_connections_evens_out() {
     assert_eq!(servers.live(), [4; 5]);
     drop((claims, more));
     assert_eq!(servers.live(), [0; 5]);
+    let picks: Vec<_> = (0..10).map(|_| servers.pick()).collect();
+    assert!((0..5).all(|place| picks.iter().filter(|pick| **pick == place).count() == 2), "{picks:?}");
 }
 
 #[test]
