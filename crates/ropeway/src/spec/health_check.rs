@@ -29,6 +29,12 @@ pub struct HealthCheck {
     /// How many checks in a row must pass before it gets them again. Default: 1. `pass` is the same field.
     #[serde(default = "once", alias = "pass")]
     pub passes: Positive,
+    /// What a server counts as until there is a verdict. Default: `healthy`.
+    #[serde(default)]
+    pub initial: Initial,
+    /// A server whose answers take longer is not well. Default: any time within `timeout`.
+    #[serde(default)]
+    pub max_latency: Option<Timeout>,
     /// Deprecated: use `http.uri`.
     #[serde(default)]
     pub path: Option<String>,
@@ -38,6 +44,17 @@ pub struct HealthCheck {
     /// Check with a WebSocket handshake.
     #[serde(default)]
     pub ws: Option<WsCheck>,
+}
+
+/// What a server counts as before it was checked often enough.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub enum Initial {
+    /// It is used.
+    #[default]
+    Healthy,
+    /// It is not used.
+    Unhealthy,
 }
 
 /// A server that is asked without pause does nothing else.

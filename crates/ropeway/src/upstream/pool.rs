@@ -55,9 +55,11 @@ impl Pool {
         let policy = policy(spec);
         let live = Counts::new(usable.len());
         let servers = usable.iter().enumerate();
-        let servers = servers.map(|(at, server)| Server::new(server, identity, &policy, live.at(at)));
+        let initial = spec.health_check.as_ref().map(|check| check.initial).unwrap_or_default();
+        let servers =
+            servers.map(|(at, server)| Server::new(server, identity, &policy, live.at(at), initial));
         let servers: Vec<_> = servers.collect();
-        Pool {
+        let pool = Pool {
             balancer: Balancer::new(&spec.load_balance, &servers, live),
             servers,
             deadlines: Deadlines {
@@ -73,7 +75,9 @@ impl Pool {
             },
             compression: spec.compression,
             health_check: spec.health_check.as_deref().cloned(),
-        }
+        };
+        pool.choose_among_usable();
+        pool
     }
 
     /// The server at `place`.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::header::HeaderValue;
 
 use super::health::Health;
+use crate::spec::health_check::Initial;
 use crate::spec::pool::Server as ServerSpec;
 use crate::spec::types::{Host, Positive, ServerUrl};
 use crate::tunnel::policy::Policy;
@@ -25,7 +26,7 @@ pub struct Server {
 impl Server {
     /// A server that is named, and not just an address, expects its name as `Host`, unless the user wants the
     /// client's kept.
-    pub(super) fn new(spec: &ServerSpec, pool: &str, policy: &Policy, live: Count) -> Self {
+    pub(super) fn new(spec: &ServerSpec, pool: &str, policy: &Policy, live: Count, initial: Initial) -> Self {
         let url = &spec.url;
         let own_host = match url.host() {
             Host::Name(_) if !*spec.keep_host => HeaderValue::from_str(url.authority()).ok(),
@@ -37,7 +38,7 @@ impl Server {
             weight: u32::from(spec.weight.get()),
             max_connections: spec.max_connections.map(Positive::get),
             account: Arc::new(Account::new(pool, &url.to_string(), policy, live)),
-            health: Health::new(),
+            health: Health::new(initial),
         }
     }
 

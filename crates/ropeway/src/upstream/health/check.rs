@@ -20,7 +20,7 @@ use super::expected::Expected;
 use crate::net::begun::Begun;
 use crate::spec::Spanned;
 use crate::spec::health_check::{HealthCheck as Spec, HttpCheck, WsCheck};
-use crate::spec::types::{HeaderName as NameSpec, Host, HttpMethod, Port, ServerUrl};
+use crate::spec::types::{HeaderName as NameSpec, Host, HttpMethod, Port, ServerUrl, Timeout};
 use crate::upstream::connect::{ConnectError, connect};
 use crate::upstream::handshake::{exchange, read_up_to};
 use crate::upstream::headers::pairs;
@@ -36,6 +36,7 @@ const MAX_FAREWELL: u64 = 4096;
 pub(super) struct Check {
     asks: Vec<Ask>,
     timeout: Duration,
+    max_latency: Option<Duration>,
 }
 
 /// One question.
@@ -67,7 +68,11 @@ impl Check {
     pub(super) fn new(spec: &Spec, url: &ServerUrl) -> Self {
         let http = spec.http.as_ref().map(|http| Ask::http(http, spec.path.as_deref(), url));
         let ws = spec.ws.as_ref().map(|ws| Ask::websocket(ws, url));
-        Check { asks: http.into_iter().chain(ws).collect(), timeout: spec.timeout.get() }
+        Check {
+            asks: http.into_iter().chain(ws).collect(),
+            timeout: spec.timeout.get(),
+            max_latency: spec.max_latency.map(Timeout::get),
+        }
     }
 
     /// Asks, and says how long it took or what was wrong.
@@ -85,7 +90,10 @@ impl Check {
             let asked = asked.unwrap_or_else(|_| Err("no answer in time".into()));
             latency += asked.map_err(|fault| format!("{}: {fault}", ask.kind))?;
         }
-        Ok(latency)
+        match self.max_latency {
+            Some(most) if latency > most => Err(format!("took {latency:?}, more than {most:?}")),
+            _ => Ok(latency),
+        }
     }
 }
 

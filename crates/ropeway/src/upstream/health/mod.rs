@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::spec::health_check::HealthCheck as Spec;
+use crate::spec::health_check::{HealthCheck as Spec, Initial};
 
 /// What is known of a server's health.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub struct Known {
 /// Whether a server is well.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Condition {
-    /// Not enough checks yet: it is used.
+    /// Not enough checks yet.
     Unknown,
     /// It is used.
     Healthy,
@@ -59,8 +59,8 @@ pub struct Thresholds {
 }
 
 impl Health {
-    /// Nothing is known.
-    pub fn new() -> Self {
+    /// Nothing is known; until then it counts as `initial`.
+    pub fn new(initial: Initial) -> Self {
         let known = Known {
             condition: Condition::Unknown,
             since: Instant::now(),
@@ -68,7 +68,7 @@ impl Health {
             latency: None,
             streak: 0,
         };
-        Health { is_usable: AtomicBool::new(true), known: Mutex::new(known) }
+        Health { is_usable: AtomicBool::new(initial == Initial::Healthy), known: Mutex::new(known) }
     }
 
     /// Whether it may get new connections.
@@ -103,12 +103,6 @@ impl Health {
     }
 }
 
-impl Default for Health {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Thresholds {
     /// As the user set them.
     pub fn new(spec: &Spec) -> Self {
@@ -139,7 +133,7 @@ mod tests {
 
     /// What each check of a row changes: `+` passes, `-` fails.
     fn changes(fails: u32, passes: u32, row: &str) -> Vec<Option<Condition>> {
-        let health = Health::new();
+        let health = Health::new(Initial::Healthy);
         let changed = row.chars().map(|check| {
             let result = if check == '+' { Ok(Duration::ZERO) } else { Err("wrong".into()) };
             let change = health.note(result, Thresholds { fails, passes });
@@ -163,7 +157,7 @@ mod tests {
 
     #[test]
     fn the_last_reason_and_the_last_latency_are_kept() {
-        let health = Health::new();
+        let health = Health::new(Initial::Healthy);
         let thresholds = Thresholds { fails: 1, passes: 1 };
         health.note(Ok(Duration::from_millis(7)), thresholds);
         health.note(Err("status 500".into()), thresholds);

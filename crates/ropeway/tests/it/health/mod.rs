@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use ropeway::app::Options;
 use testkit::{Backend, BlackHole, Peer, Refusing, Serving, TestGateway, eventually, masked, op};
@@ -279,6 +280,38 @@ fn a_verdict_needs_as_many_checks_as_are_set() {
     assert!(checks(&patient) >= before + 3, "{} checks", checks(&patient) - before);
 }
 
+/// With `initial: unhealthy` nobody is led to a server before it was found to be well.
+#[test]
+fn an_initial_verdict() {
+    let patient = Patient::new(broken);
+    let backend = Backend::listen();
+    let check = format!("initial: unhealthy, http: {{ port: {} }}", patient.port());
+    let gateway = TestGateway::to(&[backend.address], &pool(&check));
+    assert!(!is_usable(gateway.address, &backend));
+    patient.becomes(ok);
+    eventually("a server that is well", || is_usable(gateway.address, &backend).then_some(()));
+}
+
+/// A right answer that comes late.
+#[test]
+fn an_answer_can_take_too_long() {
+    let late = Backend::listen();
+    let backend = Backend::listen();
+    let check = format!("maxLatency: 20ms, http: {{ port: {} }}", late.address.port());
+    let gateway = TestGateway::to(&[backend.address], &pool(&check));
+    eventually("a verdict", || {
+        let mut peer = late.accept();
+        let began = Instant::now();
+        let head = peer.head();
+        eventually("the time that is too long", || {
+            (began.elapsed() > Duration::from_millis(30)).then_some(())
+        });
+        peer.try_send(ok(&head).as_bytes());
+        peer.rest();
+        (!is_usable(gateway.address, &backend)).then_some(())
+    });
+}
+
 /// Nothing waits for a check: neither the start nor the first clients.
 #[test]
 fn a_gateway_starts_though_no_server_answers() {
@@ -286,10 +319,10 @@ fn a_gateway_starts_though_no_server_answers() {
     let backend = Backend::listen();
     let check =
         format!("healthCheck: {{ interval: 60s, timeout: 60s, ws: {{ port: {} }} }}\n", hole.address.port());
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     let gateway = TestGateway::to(&[SocketAddr::new(hole.address.ip(), backend.address.port())], &check);
     assert!(is_usable(gateway.address, &backend));
-    assert!(began.elapsed() < std::time::Duration::from_secs(10));
+    assert!(began.elapsed() < Duration::from_secs(10));
 }
 
 /// The document of the user, with other ports and a shorter interval.
