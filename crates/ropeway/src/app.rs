@@ -148,15 +148,19 @@ impl Gateway {
                     });
                 }
                 if let Some((listener, metrics, registries)) = admin {
-                    let listener = tokio::net::TcpListener::from_std(listener)?;
-                    let admin = Rc::new(Admin { metrics, ready, registries, watched });
-                    admin::serve(listener, admin, lifecycle.clone()).await;
+                    match tokio::net::TcpListener::from_std(listener) {
+                        Ok(listener) => {
+                            let admin = Rc::new(Admin { metrics, ready, registries, watched });
+                            admin::serve(listener, admin, lifecycle.clone()).await;
+                        }
+                        Err(error) => tracing::error!(%error, "administration is not available"),
+                    }
                 }
                 lifecycle.stopping().await;
-                Ok(())
             };
-            if let Err(error) = runtime().and_then(|runtime| runtime.block_on(controlling)) {
-                tracing::error!(%error, "administration and health checks are not available");
+            match runtime() {
+                Ok(runtime) => runtime.block_on(controlling),
+                Err(error) => tracing::error!(%error, "administration and health checks are not available"),
             }
         })
     }

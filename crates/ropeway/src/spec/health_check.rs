@@ -20,7 +20,7 @@ pub struct HealthCheck {
     /// The time between two checks of a server, 10ms or more. Default: 60s, which `0s` stands for, too.
     #[serde(default)]
     pub interval: Option<Spanned<GoDuration>>,
-    /// How long one check may take, 1ms to 60s. Default: 3s.
+    /// How long the request and its answer may take, for `http` and `ws` each; 1ms to 60s. Default: 3s.
     #[serde(default = "timeout")]
     pub timeout: Timeout,
     /// How many checks in a row must fail before a server gets no new connections. Default: 1.
@@ -32,7 +32,7 @@ pub struct HealthCheck {
     /// What a server counts as until there is a verdict. Default: `healthy`.
     #[serde(default)]
     pub initial: Initial,
-    /// A server whose answers take longer is not well. Default: any time within `timeout`.
+    /// A server is not well if the answer to `http` or to `ws` takes longer. Default: any time within `timeout`.
     #[serde(default)]
     pub max_latency: Option<Timeout>,
     /// Deprecated: use `http.uri`.

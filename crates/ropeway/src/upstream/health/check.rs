@@ -13,7 +13,7 @@ use http_body_util::Full;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
-use ws::handshake::{Offer, check_response};
+use ws::handshake::{Offer, check_request, check_response};
 use ws::{CloseCode, CloseFrame};
 
 use super::expected::Expected;
@@ -82,18 +82,17 @@ impl Check {
     ///
     /// Cancel safe: dropped, the connection under way is closed.
     pub(super) async fn run(&self) -> Result<Duration, String> {
-        let began = Instant::now();
-        let mut latency = Duration::ZERO;
+        let mut all = Duration::ZERO;
         for ask in &self.asks {
-            let patience = (began + self.timeout).saturating_duration_since(Instant::now());
-            let asked = timeout(patience, ask.run(began + self.timeout)).await;
+            let asked = timeout(self.timeout, ask.run(Instant::now() + self.timeout)).await;
             let asked = asked.unwrap_or_else(|_| Err("no answer in time".into()));
-            latency += asked.map_err(|fault| format!("{}: {fault}", ask.kind))?;
+            let latency = asked.map_err(|fault| format!("{}: {fault}", ask.kind))?;
+            if let Some(most) = self.max_latency.filter(|most| latency > *most) {
+                return Err(format!("{}: took {latency:?}, more than {most:?}", ask.kind));
+            }
+            all += latency;
         }
-        match self.max_latency {
-            Some(most) if latency > most => Err(format!("took {latency:?}, more than {most:?}")),
-            _ => Ok(latency),
-        }
+        Ok(all)
     }
 }
 
@@ -137,36 +136,36 @@ impl Ask {
             ConnectError::Failed(error) => format!("cannot connect: {error}"),
             ConnectError::TimedOut => "cannot connect in time".into(),
         })?;
-        let key = key();
         let mut request = self.request.ask();
         if self.kind == Kind::WebSocket {
-            request.headers_mut().insert("sec-websocket-key", key.clone());
+            request.headers_mut().insert("sec-websocket-key", key());
         }
+        let sent = request.headers().clone();
         let exchanged = exchange(Begun::reading(tcp, Bytes::new()), request).await;
         let (response, mut connection) = exchanged.map_err(|error| format!("no valid answer: {error}"))?;
-        let (head, mut body) = response.into_parts();
-        if head.status != StatusCode::SWITCHING_PROTOCOLS {
-            let mut bytes = BytesMut::new();
-            // Of a longer body, and of one that does not end, the beginning counts.
-            let _ = timeout_at(deadline, read_up_to(&mut body, &mut connection, &mut bytes)).await;
-            return self.expected.judge(head.status, &head.headers, &bytes).map(|()| began.elapsed());
-        }
-        if self.kind == Kind::WebSocket {
-            let offer = Offer {
-                key: key.as_bytes(),
-                protocols: Vec::new(),
-                deflate: Vec::new(),
-                extensions: String::new(),
-            };
-            check_response(&offer, pairs(&head.headers).iter().copied())
-                .map_err(|fault| fault.to_string())?;
-        }
         let latency = began.elapsed();
+        let (head, mut body) = response.into_parts();
+        if head.status != StatusCode::SWITCHING_PROTOCOLS || self.kind == Kind::Http {
+            let mut bytes = BytesMut::new();
+            if self.expected.wants_body() {
+                // Of a longer body, and of one that does not end, the beginning counts.
+                let _ = timeout_at(deadline, read_up_to(&mut body, &mut connection, &mut bytes)).await;
+            }
+            return self.expected.judge(head.status, &head.headers, &bytes).map(|()| latency);
+        }
+        check_response(&offer(&sent)?, pairs(&head.headers).iter().copied())
+            .map_err(|fault| fault.to_string())?;
         let (tcp, _) = connection.into_parts().io.into_inner().into_parts(Bytes::new());
         // In time or not: this is for the server's sake.
         let _ = timeout_at(deadline.min(Instant::now() + CLOSE_PATIENCE), say_goodbye(tcp)).await;
         self.expected.judge(head.status, &head.headers, b"").map(|()| latency)
     }
+}
+
+/// What a check's own request offers.
+fn offer(sent: &HeaderMap) -> Result<Offer<'_>, String> {
+    let fields = pairs(sent);
+    check_request(fields.iter().copied()).map_err(|fault| fault.to_string())
 }
 
 impl Question {
@@ -177,10 +176,7 @@ impl Question {
         let mut headers = HeaderMap::new();
         let host = match port {
             None => url.authority().to_owned(),
-            Some(port) => match url.host() {
-                Host::Ip(std::net::IpAddr::V6(ip)) => format!("[{ip}]:{}", port.get()),
-                host => format!("{host}:{}", port.get()),
-            },
+            Some(port) => format!("{}:{}", url.host(), port.get()),
         };
         if let Ok(host) = HeaderValue::try_from(host) {
             headers.insert(HOST, host);

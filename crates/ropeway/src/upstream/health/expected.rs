@@ -57,6 +57,11 @@ impl Expected {
         }
     }
 
+    /// Whether anything is said of the body.
+    pub(super) fn wants_body(&self) -> bool {
+        self.body.is_some()
+    }
+
     /// What is wrong with an answer, if anything.
     pub(super) fn judge(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<(), String> {
         let code = status.as_u16();

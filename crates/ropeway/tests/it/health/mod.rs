@@ -87,6 +87,15 @@ fn wrong_accept(head: &str) -> String {
     well(&head.to_lowercase())
 }
 
+fn agrees_to_v2(head: &str) -> String {
+    Backend::answer(head, "Sec-WebSocket-Protocol: v2\r\n")
+}
+
+/// The body is still to come when the stream ends.
+fn endless(_: &str) -> String {
+    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 1000000\r\n\r\ndata".into()
+}
+
 fn nonsense(_: &str) -> String {
     "hello\r\n\r\n".into()
 }
@@ -126,7 +135,10 @@ fn each_field_of_a_check_decides() {
         ("ws: { @, match: { headers: [{ name: X-Status, value: '^eal', type: regexp }] } }", well, false),
         ("ws: { @, match: { headers: [{ name: X-Missing }] } }", well, true),
         ("ws: { @, match: { headers: [{ name: X-Missing, value: a }] } }", well, false),
+        ("ws: { @, headers: { Sec-WebSocket-Protocol: 'v1, v2' } }", agrees_to_v2, true),
+        ("ws: { @, headers: { Sec-WebSocket-Protocol: v1 } }", agrees_to_v2, false),
         ("http: { @ }", ok, true),
+        ("http: { @ }", endless, true),
         ("http: { @ }", redirect, true),
         ("http: { @ }", broken, false),
         ("http: { @ }", not_found, false),
