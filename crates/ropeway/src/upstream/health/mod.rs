@@ -9,7 +9,7 @@ mod check;
 mod expected;
 mod watch;
 
-pub use watch::Watch;
+pub use watch::{AT_ONCE, Watch};
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use super::check::Check;
@@ -14,6 +15,9 @@ use crate::upstream::server::Server;
 
 /// The first check of a server comes within this time, so that those of many do not come at once.
 const FIRST_WITHIN: Duration = Duration::from_secs(1);
+
+/// As many checks may be under way at once, over all pools: those of servers that do not answer hold a descriptor each.
+pub const AT_ONCE: usize = 64;
 
 /// Watches over one server of a pool.
 #[derive(Debug)]
@@ -37,13 +41,16 @@ impl Watch {
         (self.pool.clone(), self.place)
     }
 
-    /// Checks until it is dropped.
+    /// Checks until it is dropped, each time with a permit of `at_once`.
     ///
     /// Cancel safe: dropped, the check under way is given up.
-    pub async fn run(self) {
+    pub async fn run(self, at_once: &Semaphore) {
         sleep(FIRST_WITHIN.min(self.interval).mul_f64(fastrand::f64())).await;
         loop {
+            // Never closed.
+            let Ok(permit) = at_once.acquire().await else { return };
             let result = self.check.run().await;
+            drop(permit);
             let Some(server) = self.pool.server(self.place) else { return };
             if let Some(condition) = server.health().note(result, self.thresholds) {
                 self.pool.choose_among_usable();

@@ -324,6 +324,26 @@ fn an_answer_can_take_too_long() {
     });
 }
 
+/// Servers that say nothing hold no more connections than are allowed; all are asked in the end.
+#[test]
+fn so_many_checks_at_once_and_no_more() {
+    let silent = Backend::listen();
+    let check = format!(
+        "healthCheck: {{ interval: 10ms, timeout: 60s, ws: {{ port: {} }} }}\n",
+        silent.address.port()
+    );
+    let servers: Vec<_> = (1..=80).map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect();
+    let gateway = TestGateway::to(&servers, &check);
+    let mut asking: Vec<_> = (0..64).map(|_| silent.accept()).collect();
+    assert!(silent.try_accept().is_none(), "more than 64 at once");
+    for _ in 0..16 {
+        drop(asking.remove(0));
+        asking.push(silent.accept());
+    }
+    drop(asking);
+    gateway.stop();
+}
+
 /// Nothing waits for a check: neither the start nor the first clients.
 #[test]
 fn a_gateway_starts_though_no_server_answers() {
