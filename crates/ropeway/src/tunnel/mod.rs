@@ -7,6 +7,7 @@ pub mod farewell;
 pub mod policy;
 pub mod registry;
 mod count;
+mod kept;
 mod record;
 mod relay;
 

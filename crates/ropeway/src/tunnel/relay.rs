@@ -18,6 +18,7 @@ use std::task::{Context, Poll, ready};
 use tokio::task::yield_now;
 use ws::{CloseCode, CloseFrame, Inspector, OpCode, Outcome, Violation};
 
+use super::kept::Kept;
 use crate::net::Stream;
 
 /// Bytes read at once: a tunnel begins with the first figure and doubles up to the second while its receiver
@@ -389,70 +390,6 @@ impl Direction {
     }
 }
 
-/// Bytes read and not passed on: first what the receiver is owed, then the tail, which cannot be judged before
-/// more has come. Empty, and without memory of its own, while nothing is in the way.
-struct Kept {
-    bytes: Box<[u8]>,
-    /// `bytes[paid..settled]` is owed; `bytes[settled..]` is the tail.
-    paid: u32,
-    settled: u32,
-}
-
-impl Kept {
-    fn early(bytes: &[u8]) -> Self {
-        Kept { bytes: bytes.into(), paid: 0, settled: 0 }
-    }
-
-    fn owed(&self) -> &[u8] {
-        &self.bytes[self.paid as usize..self.settled as usize]
-    }
-
-    fn tail(&self) -> &[u8] {
-        &self.bytes[self.settled as usize..]
-    }
-
-    fn paid(&mut self, written: usize) {
-        self.paid += written as u32;
-        if self.paid == self.settled {
-            (self.bytes, self.paid, self.settled) = (self.tail().into(), 0, 0);
-        }
-    }
-
-    /// The receiver is lost: it is owed nothing.
-    fn forgive(&mut self) {
-        self.paid = self.settled;
-    }
-
-    /// Adds `frame` to what is owed, in front of the tail.
-    fn owe(&mut self, frame: &[u8]) {
-        let bytes = [self.owed(), frame, self.tail()].concat();
-        let settled = self.owed().len() + frame.len();
-        (self.bytes, self.paid, self.settled) = (bytes.into(), 0, settled as u32);
-    }
-
-    /// Copies the tail to the beginning of `scratch`. It stays kept until `keep` replaces it.
-    fn recall(&self, scratch: &mut [u8]) -> usize {
-        let tail = self.tail();
-        scratch[..tail.len()].copy_from_slice(tail);
-        tail.len()
-    }
-
-    /// Replaces all: `owed` of `bytes` are owed, the rest is the tail.
-    fn keep(&mut self, bytes: &[u8], owed: usize) {
-        if !(bytes.is_empty() && self.bytes.is_empty()) {
-            self.bytes = bytes.into();
-        }
-        (self.paid, self.settled) = (0, owed as u32);
-    }
-
-    fn forget_tail(&mut self) {
-        if !self.tail().is_empty() {
-            self.bytes = self.owed().into();
-            (self.paid, self.settled) = (0, self.bytes.len() as u32);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
@@ -462,16 +399,6 @@ mod tests {
     use ws::{Role, Rules};
 
     use super::*;
-
-    #[test]
-    fn what_is_paid_takes_no_memory() {
-        let mut kept = Kept::early(&[]);
-        kept.keep(&[7; 60_000], 59_990);
-        kept.paid(59_000);
-        assert_eq!((kept.owed().len(), kept.tail().len()), (990, 10));
-        kept.paid(990);
-        assert_eq!((kept.owed().len(), kept.tail().len(), kept.bytes.len()), (0, 10, 10));
-    }
 
     #[test]
     fn a_frame_that_began_in_an_earlier_look_is_judged_as_a_whole() {
@@ -527,9 +454,9 @@ mod tests {
                 })
                 .await;
                 assert!(
-                    direction.kept.bytes.len() <= KEPT_MAX,
+                    direction.kept.len() <= KEPT_MAX,
                     "{} bytes are kept",
-                    direction.kept.bytes.len()
+                    direction.kept.len()
                 );
                 looked |= direction.chunk as usize > KEPT_MAX;
                 // A reader that is slower than the sender.
