@@ -18,8 +18,8 @@ use crate::net::reply::Reply;
 use crate::spec::health_check::HealthCheck;
 use crate::spec::pool::{Compression, Pool as PoolSpec};
 use crate::spec::types::Positive;
+use crate::tunnel::Counts;
 use crate::tunnel::policy::Policy;
-use crate::tunnel::{Claim, Counts};
 
 /// Servers of which any can take a client, with everything a user sets for them together.
 #[derive(Debug)]
@@ -120,12 +120,18 @@ impl Pool {
         while let Some(place) = self.balancer.choose(asker, &passed_over) {
             passed_over.push(place);
             let server = &self.servers[place];
-            let Some(claim) = self.claim(server) else {
+            // Counted before it is judged, so that many who come at once are not let in by one place.
+            let claim = server.claim();
+            let pool_is_full = self.is_over_capacity();
+            if pool_is_full || server.is_over_capacity() {
                 if fault == Fault::NoServer {
                     fault = Fault::NoCapacity;
                 }
+                if pool_is_full {
+                    break;
+                }
                 continue;
-            };
+            }
             if tries > self.max_retries || costs && !self.budget.take() {
                 break;
             }
@@ -157,15 +163,10 @@ impl Pool {
         }
     }
 
-    /// A place at `server`, unless it or the pool is full. Counted before it is judged, so that many who come at once
-    /// are not let in by one place.
-    fn claim(&self, server: &Server) -> Option<Claim> {
-        let claim = server.claim();
-        let within = |limit: Option<u32>, live: u64| limit.is_none_or(|limit| live <= u64::from(limit));
-        let in_pool = || self.servers.iter().map(|server| u64::from(server.live())).sum();
-        let fits = within(server.max_connections(), u64::from(server.live()))
-            && (self.max_connections.is_none() || within(self.max_connections, in_pool()));
-        fits.then_some(claim)
+    /// Whether its servers together have more connections than they may have.
+    fn is_over_capacity(&self) -> bool {
+        let live = || self.servers.iter().map(|server| u64::from(server.live())).sum::<u64>();
+        self.max_connections.is_some_and(|most| live() > u64::from(most))
     }
 }
 

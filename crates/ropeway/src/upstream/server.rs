@@ -67,9 +67,9 @@ impl Server {
         self.weight
     }
 
-    /// The most tunnels and handshakes that it may have at once.
-    pub fn max_connections(&self) -> Option<u32> {
-        self.max_connections
+    /// Whether it has more connections than it may have.
+    pub(super) fn is_over_capacity(&self) -> bool {
+        self.max_connections.is_some_and(|most| self.live() > most)
     }
 
     /// Its live tunnels, and handshakes under way.
