@@ -10,7 +10,6 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin};
@@ -23,7 +22,7 @@ use crate::supervisor::build::{Built, build, busy_poll};
 use crate::supervisor::load::Objects;
 use crate::telemetry::Metrics;
 use crate::tunnel::registry::Registries;
-use crate::upstream::health::{AT_ONCE, Watch};
+use crate::upstream::health::{self, Watch};
 
 /// How long the tunnels of a stopping gateway may take to end: their own deadlines, and some.
 const PATIENCE: Duration = Timeout::MAX.saturating_add(Duration::from_secs(1));
@@ -139,16 +138,7 @@ impl Gateway {
         thread::Builder::new().name("control".into()).spawn(move || {
             let controlling = async {
                 let lifecycle = Lifecycle::new(&stop);
-                let at_once = Rc::new(Semaphore::new(AT_ONCE));
-                for watch in watches {
-                    let (task, at_once) = (lifecycle.clone(), at_once.clone());
-                    lifecycle.spawn(async move {
-                        tokio::select! {
-                            () = watch.run(&at_once) => {}
-                            () = task.stopping() => {}
-                        }
-                    });
-                }
+                health::start(watches, &lifecycle);
                 if let Some((listener, metrics, registries)) = admin {
                     match tokio::net::TcpListener::from_std(listener) {
                         Ok(listener) => {

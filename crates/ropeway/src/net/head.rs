@@ -1,7 +1,7 @@
 //! Heads of HTTP/1.1 messages as nearly all WebSocket handshakes have them, read and written in one go.
 //!
 //! What is not as usual is no fault here: it is left to hyper, which knows every form that a message can have, and
-//! costs twice as much.
+//! costs more.
 
 use bytes::Bytes;
 use http::header::{

@@ -114,7 +114,7 @@ impl Visit<'_> {
         self.go_on(tcp, begin).await
     }
 
-    /// The first bytes of the connection; empty when the client leaves that to hyper, by being slow.
+    /// The first bytes of the connection. `None` when none come in time.
     async fn read_first(&self, tcp: &mut TcpStream) -> Option<Bytes> {
         let mut begin = BytesMut::with_capacity(USUAL);
         tokio::select! {

@@ -453,11 +453,7 @@ mod tests {
                     Poll::Ready(())
                 })
                 .await;
-                assert!(
-                    direction.kept.len() <= KEPT_MAX,
-                    "{} bytes are kept",
-                    direction.kept.len()
-                );
+                assert!(direction.kept.len() <= KEPT_MAX, "{} bytes are kept", direction.kept.len());
                 looked |= direction.chunk as usize > KEPT_MAX;
                 // A reader that is slower than the sender.
                 let end = (at + 100_000).min(got.len());

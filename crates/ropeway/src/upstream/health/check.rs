@@ -84,7 +84,7 @@ impl Check {
     pub(super) async fn run(&self) -> Result<Duration, String> {
         let mut all = Duration::ZERO;
         for ask in &self.asks {
-            let asked = timeout(self.timeout, ask.run(Instant::now() + self.timeout)).await;
+            let asked = timeout(self.timeout, ask.run(self.timeout)).await;
             let asked = asked.unwrap_or_else(|_| Err("no answer in time".into()));
             let latency = asked.map_err(|fault| format!("{}: {fault}", ask.kind))?;
             if let Some(most) = self.max_latency.filter(|most| latency > *most) {
@@ -129,9 +129,9 @@ impl Ask {
     }
 
     /// How long it took until the answer was there, or what is wrong with it.
-    async fn run(&self, deadline: Instant) -> Result<Duration, String> {
+    async fn run(&self, patience: Duration) -> Result<Duration, String> {
         let began = Instant::now();
-        let patience = deadline.saturating_duration_since(Instant::now());
+        let deadline = began + patience;
         let tcp = connect(&self.host, self.port, patience).await.map_err(|error| match error {
             ConnectError::Failed(error) => format!("cannot connect: {error}"),
             ConnectError::TimedOut => "cannot connect in time".into(),

@@ -9,9 +9,8 @@ mod check;
 mod expected;
 mod watch;
 
-pub use watch::{AT_ONCE, Watch};
+pub use watch::{Watch, start};
 
-use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -118,12 +117,6 @@ impl Condition {
             Condition::Healthy => "healthy",
             Condition::Unhealthy => "unhealthy",
         }
-    }
-}
-
-impl fmt::Display for Condition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.label())
     }
 }
 

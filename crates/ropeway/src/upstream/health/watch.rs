@@ -1,5 +1,6 @@
 //! Checks of one server, again and again.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use tokio::time::sleep;
 
 use super::check::Check;
 use super::{Condition, Thresholds};
+use crate::lifecycle::Lifecycle;
 use crate::spec::health_check::HealthCheck as Spec;
 use crate::spec::types::ServerUrl;
 use crate::upstream::pool::Pool;
@@ -17,7 +19,21 @@ use crate::upstream::server::Server;
 const FIRST_WITHIN: Duration = Duration::from_secs(1);
 
 /// As many checks may be under way at once, over all pools: those of servers that do not answer hold a descriptor each.
-pub const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 64;
+
+/// Has all of `watches` check from now on until it is time to stop.
+pub fn start(watches: Vec<Watch>, lifecycle: &Lifecycle) {
+    let at_once = Rc::new(Semaphore::new(AT_ONCE));
+    for watch in watches {
+        let (task, at_once) = (lifecycle.clone(), at_once.clone());
+        lifecycle.spawn(async move {
+            tokio::select! {
+                () = watch.run(&at_once) => {}
+                () = task.stopping() => {}
+            }
+        });
+    }
+}
 
 /// Watches over one server of a pool.
 #[derive(Debug)]
@@ -44,7 +60,7 @@ impl Watch {
     /// Checks until it is dropped, each time with a permit of `at_once`.
     ///
     /// Cancel safe: dropped, the check under way is given up.
-    pub async fn run(self, at_once: &Semaphore) {
+    async fn run(self, at_once: &Semaphore) {
         sleep(FIRST_WITHIN.min(self.interval).mul_f64(fastrand::f64())).await;
         loop {
             // Never closed.
