@@ -65,6 +65,16 @@ impl TestGateway {
         self.gateway.as_ref().and_then(Gateway::admin)
     }
 
+    /// All figures, as administration gives them.
+    ///
+    /// # Panics
+    /// It has no administration.
+    pub fn metrics(&self) -> String {
+        let mut peer = Peer::connect(self.admin().expect("a gateway with administration"));
+        peer.send(b"GET /metrics HTTP/1.1\r\nHost: test.example\r\nConnection: close\r\n\r\n");
+        String::from_utf8(peer.rest()).unwrap()
+    }
+
     /// Opens a tunnel: the client's and the backend's end of it, both behind their handshakes.
     pub fn tunnel(&self, backend: &Backend) -> (Peer, Peer) {
         let mut client = Peer::shake(self.address, "/ws", "");

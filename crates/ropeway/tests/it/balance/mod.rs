@@ -73,9 +73,5 @@ fn end(clients: impl IntoIterator<Item = Peer>) {
 /// Waits until so many tunnels are open, and those that have ended count no more. What is logged comes before that.
 fn settled(gateway: &TestGateway, tunnels: usize) {
     let expected = format!("\nropeway_tunnels {tunnels}\n");
-    eventually("the end of the tunnels", || {
-        let mut peer = Peer::connect(gateway.admin().unwrap());
-        peer.send(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-        String::from_utf8(peer.rest()).unwrap().contains(&expected).then_some(())
-    });
+    eventually("the end of the tunnels", || gateway.metrics().contains(&expected).then_some(()));
 }

@@ -73,13 +73,19 @@ fn secrets_stay_out_of_diagnostics() {
     }
 }
 
+/// A gateway, and where its administration listens.
+fn administered(text: &str) -> (Gateway, SocketAddr) {
+    let gateway = Gateway::start_with(text, |command| command.args(["--admin", "127.0.0.1:0"]));
+    let line = gateway.process.err("administration");
+    let admin = json(&line)["address"].as_str().unwrap().parse().unwrap();
+    (gateway, admin)
+}
+
 #[test]
 fn administration() {
     let backend = Backend::listen();
     let text = documents(free_port(), &[backend.address], "");
-    let gateway = Gateway::start_with(&text, |command| command.args(["--admin", "127.0.0.1:0"]));
-    let line = gateway.process.err("administration");
-    let admin = json(&line)["address"].as_str().unwrap().parse().unwrap();
+    let (gateway, admin) = administered(&text);
     let (mut client, mut server) = open(gateway.address, &backend, "");
     client.send(&masked(op::TEXT, b"12345"));
     server.frame();
@@ -112,9 +118,7 @@ fn administration() {
 fn readiness_while_it_stops() {
     let backend = Backend::listen();
     let text = documents(free_port(), &[backend.address], "closeTimeout: 60s");
-    let gateway = Gateway::start_with(&text, |command| command.args(["--admin", "127.0.0.1:0"]));
-    let line = gateway.process.err("administration");
-    let admin = json(&line)["address"].as_str().unwrap().parse().unwrap();
+    let (gateway, admin) = administered(&text);
     let (client, server) = open(gateway.address, &backend, "");
     gateway.process.signal(Signal::TERM);
     eventually("it is not ready", || ask(admin, "GET /readyz").starts_with("HTTP/1.1 503 ").then_some(()));

@@ -236,47 +236,27 @@ fn inside_frames() {
             record,
         )
     };
-    let never_finished = |by: Side| {
+    // The rest of that frame never comes: no Close can follow, and the offender is cut.
+    let unfinished = |by: Side, how: &str, pool: &str, end: &[Step]| {
         let other = by.other();
         let record = match by {
             Client => "client violation:reserved_opcode; got - -; sent - 1001; 0/0 0/204",
             Server => "server violation:reserved_opcode; got - -; sent 1001 -; 0/200 0/0",
         };
-        Row::new(
-            format!("{by:?} breaks a rule while a frame is on its way to it that nobody finishes"),
-            SOON,
-            vec![
-                Sends(other, begun(other)),
-                Gets(by, begun(other)),
-                Sends(by, whole(by, 3, b"")),
-                GetsClose(other, 1001, OTHER.into()),
-                Ended(by),
-                Ended(other),
-            ],
-            record,
-        )
+        let begin = [
+            Sends(other, begun(other)),
+            Gets(by, begun(other)),
+            Sends(by, whole(by, 3, b"")),
+            GetsClose(other, 1001, OTHER.into()),
+        ];
+        let name = format!("{by:?} breaks a rule while a frame is on its way to it {how}");
+        Row::new(name, pool, [&begin, end].concat(), record)
     };
+    let never_finished =
+        |by: Side| unfinished(by, "that nobody finishes", SOON, &[Ended(by), Ended(by.other())]);
     let cut_inside = |by: Side| {
-        let other = by.other();
-        let record = match by {
-            Client => "client violation:reserved_opcode; got - -; sent - 1001; 0/0 0/204",
-            Server => "server violation:reserved_opcode; got - -; sent 1001 -; 0/200 0/0",
-        };
-        Row::new(
-            format!("{by:?} breaks a rule while a frame is on its way to it whose sender ends inside it"),
-            NEVER,
-            vec![
-                Sends(other, begun(other)),
-                Gets(by, begun(other)),
-                Sends(by, whole(by, 3, b"")),
-                GetsClose(other, 1001, OTHER.into()),
-                Fin(other),
-                Ended(by),
-                Fin(by),
-                Ended(other),
-            ],
-            record,
-        )
+        let end = [Fin(by.other()), Ended(by), Fin(by), Ended(by.other())];
+        unfinished(by, "whose sender ends inside it", NEVER, &end)
     };
     let all: [&dyn Fn(Side) -> Row; 5] =
         [&half_passed, &whole_frame, &other_inside, &never_finished, &cut_inside];
