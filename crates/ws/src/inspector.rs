@@ -89,6 +89,11 @@ impl Inspector {
         self.rules.max_message = max;
     }
 
+    /// Changes whether text must be UTF-8, from the next message on.
+    pub const fn set_validate_utf8(&mut self, validate: bool) {
+        self.rules.validate_utf8 = validate;
+    }
+
     /// Payload bytes of the data frame in progress still to come; 0 at a frame border.
     pub const fn frame_remaining(&self) -> u64 {
         self.frame_left
