@@ -1,5 +1,6 @@
 //! Wires the parts of a gateway, and owns the order in which they start and stop.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -10,6 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin};
@@ -18,11 +20,12 @@ use crate::net::limits::{Room, open_files};
 use crate::net::listener::listen;
 use crate::server::worker::Workers;
 use crate::spec::types::Timeout;
-use crate::supervisor::build::{Built, build, busy_poll};
 use crate::supervisor::load::Objects;
+use crate::supervisor::plan::Plan;
+use crate::supervisor::{PrepareError, Prepared, Supervisor};
 use crate::telemetry::Metrics;
-use crate::tunnel::registry::Registries;
-use crate::upstream::health::{self, Watch};
+use crate::upstream::Pool;
+use crate::upstream::health::Watches;
 
 /// How long the tunnels of a stopping gateway may take to end: their own deadlines, and some.
 const PATIENCE: Duration = Timeout::MAX.saturating_add(Duration::from_secs(1));
@@ -41,14 +44,18 @@ pub struct Options {
 pub struct Gateway {
     stop: CancellationToken,
     ready: Arc<AtomicBool>,
-    workers: Vec<JoinHandle<()>>,
+    metrics: Arc<Metrics>,
+    supervisor: Supervisor,
+    workers: Workers,
+    threads: Vec<JoinHandle<()>>,
     /// Administration stops last: until then it says that the gateway is not ready.
     stop_control: CancellationToken,
     control: Option<JoinHandle<()>>,
-    /// Where it listens, in the order of the documents.
-    addresses: Vec<SocketAddr>,
+    /// Tells the control thread what pools are in force.
+    pools: mpsc::UnboundedSender<Vec<Arc<Pool>>>,
     admin: Option<SocketAddr>,
     room: Room,
+    busy_poll: Duration,
 }
 
 /// Why a gateway does not start.
@@ -63,44 +70,71 @@ impl Gateway {
     ///
     /// # Errors
     /// An address cannot be listened on, or a thread cannot be started. Nothing goes on running then.
-    pub fn start(objects: &Objects, options: &Options) -> Result<Gateway, StartError> {
+    pub fn start(objects: Objects, options: &Options) -> Result<Gateway, StartError> {
         let metrics = Metrics::new();
-        let Built { fronts, watches } = build(objects, &metrics);
-        let listeners: Vec<_> = fronts.iter().map(|(address, _)| open(*address)).collect::<Result<_, _>>()?;
+        let busy_poll = Supervisor::busy_poll(&objects);
+        let supervisor = Supervisor::new(metrics.clone());
+        let prepared = supervisor.prepare(objects)?;
         let admin = options.admin.map(open).transpose()?;
 
         let count = count(options);
         let room = Room::new(open_files(), count);
+        let stop = CancellationToken::new();
+        let (workers, threads) = Workers::start(count, room, busy_poll, &stop, PATIENCE)
+            .map_err(|error| StartError { doing: "starting the workers".into(), error })?;
+        let (pools, new_pools) = mpsc::unbounded_channel();
         let mut gateway = Gateway {
-            stop: CancellationToken::new(),
+            stop,
             ready: Arc::default(),
-            workers: Vec::new(),
+            metrics,
+            supervisor,
+            workers,
+            threads,
             stop_control: CancellationToken::new(),
             control: None,
-            addresses: listeners.iter().map(|(_, address)| *address).collect(),
+            pools,
             admin: admin.as_ref().map(|(_, address)| *address),
             room,
+            busy_poll,
         };
-        let (workers, threads) = Workers::start(count, room, busy_poll(objects), &gateway.stop, PATIENCE)
-            .map_err(|error| StartError { doing: "starting the workers".into(), error })?;
-        gateway.workers = threads;
-        let admin = admin.map(|(listener, _)| (listener, metrics, workers.registries()));
-        if admin.is_some() || !watches.is_empty() {
-            let thread = gateway
-                .start_control(admin, watches)
-                .map_err(|error| StartError { doing: "starting the control thread".into(), error })?;
-            gateway.control = Some(thread);
-        }
-        for (number, ((listener, _), (_, front))) in listeners.into_iter().zip(fronts).enumerate() {
-            workers.listen(number, listener, front);
-        }
+        let control = gateway.start_control(admin.map(|(listener, _)| listener), new_pools);
+        gateway.control =
+            Some(control.map_err(|error| StartError { doing: "starting the control thread".into(), error })?);
+        gateway.commit(prepared);
         gateway.ready.store(true, Ordering::Relaxed);
         Ok(gateway)
     }
 
+    /// Puts other objects in force; what says the same as before goes on untouched. Says what has changed.
+    ///
+    /// # Errors
+    /// An address cannot be listened on. Nothing has changed then.
+    pub fn reload(&mut self, objects: Objects) -> Result<Plan, StartError> {
+        if Supervisor::busy_poll(&objects) != self.busy_poll {
+            tracing::warn!("a changed `busyPoll` counts from the next start on");
+        }
+        let prepared = self.supervisor.prepare(objects)?;
+        let plan = prepared.plan.clone();
+        if !plan.is_empty() {
+            self.commit(prepared);
+        }
+        Ok(plan)
+    }
+
+    fn commit(&mut self, prepared: Prepared) {
+        self.supervisor.commit(prepared, &self.workers);
+        // Without a control thread there is nothing to be told.
+        let _ = self.pools.send(self.supervisor.pools());
+    }
+
+    /// Its figures.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// Where it listens, in the order of the documents.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.supervisor.addresses().collect()
     }
 
     /// Where administration listens.
@@ -118,8 +152,8 @@ impl Gateway {
     pub fn stop(mut self) {
         self.ready.store(false, Ordering::Relaxed);
         self.stop.cancel();
-        let workers = std::mem::take(&mut self.workers);
-        let faults = workers.into_iter().map(JoinHandle::join).filter(Result::is_err).count();
+        let threads = std::mem::take(&mut self.threads);
+        let faults = threads.into_iter().map(JoinHandle::join).filter(Result::is_err).count();
         self.stop_control.cancel();
         let faults = faults + self.control.take().map_or(0, |control| usize::from(control.join().is_err()));
         if faults > 0 {
@@ -130,25 +164,35 @@ impl Gateway {
     /// The control thread: administration, and watching over servers.
     fn start_control(
         &self,
-        admin: Option<(TcpListener, Arc<Metrics>, Registries)>,
-        watches: Vec<Watch>,
+        admin: Option<TcpListener>,
+        mut new_pools: mpsc::UnboundedReceiver<Vec<Arc<Pool>>>,
     ) -> io::Result<JoinHandle<()>> {
-        let (stop, ready) = (self.stop_control.clone(), self.ready.clone());
-        let watched = watches.iter().map(Watch::subject).collect();
+        let (stop, ready, metrics) = (self.stop_control.clone(), self.ready.clone(), self.metrics.clone());
+        let (stopping, registries) = (self.stop.clone(), self.workers.registries());
         thread::Builder::new().name("control".into()).spawn(move || {
             let controlling = async {
                 let lifecycle = Lifecycle::new(&stop);
-                health::start(watches, &lifecycle);
-                if let Some((listener, metrics, registries)) = admin {
+                // A gateway that stops chooses among its servers no more.
+                let mut watches = Watches::new(&Lifecycle::new(&stopping), registries.clone());
+                let state = Rc::new(Admin { metrics, ready, registries, pools: RefCell::default() });
+                if let Some(listener) = admin {
                     match tokio::net::TcpListener::from_std(listener) {
                         Ok(listener) => {
-                            let admin = Rc::new(Admin { metrics, ready, registries, watched });
-                            admin::serve(listener, admin, lifecycle.clone()).await;
+                            lifecycle.spawn(admin::serve(listener, state.clone(), lifecycle.clone()));
                         }
                         Err(error) => tracing::error!(%error, "administration is not available"),
                     }
                 }
-                lifecycle.stopping().await;
+                let watching = async {
+                    while let Some(pools) = new_pools.recv().await {
+                        watches.set(&pools);
+                        state.pools.replace(pools);
+                    }
+                };
+                tokio::select! {
+                    () = watching => {}
+                    () = lifecycle.stopping() => {}
+                }
             };
             match runtime() {
                 Ok(runtime) => runtime.block_on(controlling),
@@ -169,6 +213,13 @@ impl Drop for Gateway {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.doing, self.error)
+    }
+}
+
+impl From<PrepareError> for StartError {
+    fn from(error: PrepareError) -> Self {
+        let PrepareError { address, error } = error;
+        StartError { doing: format!("listening on {address}"), error }
     }
 }
 

@@ -49,8 +49,8 @@ impl Upgrade {
 
 impl Drop for Upgrade {
     fn drop(&mut self) {
-        if let Some((leg, _)) = self.server.take() {
-            leg.decline();
+        if let Some((leg, claim)) = self.server.take() {
+            leg.decline(&claim.policy());
         }
     }
 }

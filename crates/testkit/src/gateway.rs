@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ropeway::app::{Gateway, Options};
 use ropeway::spec::Source;
-use ropeway::supervisor::load::load;
+use ropeway::supervisor::load::{Objects, load};
+use ropeway::supervisor::plan::Plan;
 
 use crate::backend::Backend;
 use crate::peer::Peer;
@@ -26,6 +27,12 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+fn objects(text: String) -> Objects {
+    let loaded = load(&[Source::new("test.yaml", text)]);
+    assert!(!loaded.diagnostics.has_errors(), "{}", loaded.diagnostics.render(false));
+    loaded.objects
+}
+
 impl TestGateway {
     /// Starts a gateway from documents, in which `NAME` and `PORT` stand for the first server's name and port.
     ///
@@ -41,23 +48,36 @@ impl TestGateway {
         records::install();
         let name = format!("test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let text = documents.replace("NAME", &name).replace("PORT", &free_port().to_string());
-        let sources = [Source::new("test.yaml", text)];
-        let loaded = load(&sources);
-        assert!(!loaded.diagnostics.has_errors(), "{}", loaded.diagnostics.render(false));
-        let gateway = Gateway::start(&loaded.objects, options).unwrap();
+        let gateway = Gateway::start(objects(text), options).unwrap();
         TestGateway { address: gateway.addresses()[0], gateway: Some(gateway), name }
     }
 
     /// Starts a gateway with one route `/ws` to a pool of `backends`; `pool` holds further lines of the pool, each
     /// at its left margin.
     pub fn to(backends: &[SocketAddr], pool: &str) -> Self {
+        Self::start(&Self::documents_to(backends, pool))
+    }
+
+    /// The documents that [`TestGateway::to`] starts with.
+    pub fn documents_to(backends: &[SocketAddr], pool: &str) -> String {
         let servers: String = backends.iter().map(|address| format!("    - url: ws://{address}\n")).collect();
         let pool: String = pool.lines().map(|line| format!("    {line}\n")).collect();
-        Self::start(&format!(
+        format!(
             "name: NAME\nkind: HTTPServer\nport: PORT\naddress: 127.0.0.1\nrules:\n- paths:\n  - pathPrefix: /ws\n\
              \x20   backend: NAME-ws\n---\nname: NAME-ws\nkind: Pipeline\nfilters:\n- kind: WebSocketProxy\n\
              \x20 name: proxy\n  pools:\n  - servers:\n{servers}{pool}"
-        ))
+        )
+    }
+
+    /// Has `documents`, in which `NAME` and `PORT` stand for what they stood for at the start, take the place of those
+    /// that are in force.
+    ///
+    /// # Panics
+    /// They have faults, or cannot be put in force.
+    pub fn reload(&mut self, documents: &str) -> Plan {
+        let text = documents.replace("NAME", &self.name).replace("PORT", &self.address.port().to_string());
+        let gateway = self.gateway.as_mut().expect("a gateway that runs");
+        gateway.reload(objects(text)).unwrap()
     }
 
     /// Where administration listens.

@@ -1,5 +1,6 @@
 //! The administration listener: is it alive, is it ready, how is it.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -34,8 +35,8 @@ pub struct Admin {
     pub ready: Arc<AtomicBool>,
     /// The tunnels.
     pub registries: Registries,
-    /// Servers that are watched, by pool and place there.
-    pub watched: Vec<(Arc<Pool>, usize)>,
+    /// The pools that are in force.
+    pub pools: RefCell<Vec<Arc<Pool>>>,
 }
 
 /// Answers until it is time to stop.
@@ -82,10 +83,9 @@ async fn answer(request: &Request<Incoming>, admin: &Admin) -> Reply {
         "/readyz" if admin.ready.load(Ordering::Relaxed) => text(StatusCode::OK, "ok\n".into()),
         "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n".into()),
         "/metrics" => {
-            for server in admin.watched.iter().filter_map(|(pool, place)| pool.server(*place)) {
-                admin.metrics.server(server.pool(), server.name(), server.health().is_usable());
-            }
-            let mut reply = text(StatusCode::OK, admin.metrics.text(live(admin).await));
+            let live = live(admin).await;
+            note_servers(admin);
+            let mut reply = text(StatusCode::OK, admin.metrics.text(live));
             let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
             reply.headers_mut().insert(CONTENT_TYPE, kind);
             reply
@@ -99,6 +99,15 @@ fn text(status: StatusCode, body: String) -> Reply {
     *reply.status_mut() = status;
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     reply
+}
+
+/// Servers that are gone leave no figures behind.
+fn note_servers(admin: &Admin) {
+    admin.metrics.forget_servers();
+    let pools = admin.pools.borrow();
+    for server in pools.iter().filter(|pool| pool.is_watched()).flat_map(|pool| pool.servers()) {
+        admin.metrics.server(server.pool(), server.name(), server.health().is_usable());
+    }
 }
 
 /// What the tunnels of all workers have done so far.

@@ -8,8 +8,7 @@ use std::thread;
 use tokio_util::sync::CancellationToken;
 
 use super::echo::{self, EchoOptions};
-use super::run::{failure, start_and_wait};
-use crate::app::Options;
+use super::run::{failure, run_fixed};
 use crate::net::listener::listen;
 use crate::spec::Source;
 use crate::supervisor::load::load;
@@ -37,9 +36,9 @@ pub(super) fn run(address: SocketAddr) -> ExitCode {
     if loaded.diagnostics.has_errors() {
         return failure(&loaded.diagnostics.render(false));
     }
-    start_and_wait(&loaded.objects, &Options::default(), |gateway| {
+    run_fixed(loaded.objects, |gateway| {
         for address in gateway.addresses() {
-            println!("{}", what_to_try(*address));
+            println!("{}", what_to_try(address));
         }
     })
 }

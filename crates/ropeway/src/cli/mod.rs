@@ -78,6 +78,9 @@ struct Run {
     /// Answer /livez, /readyz and /metrics here [default: off]
     #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
     admin: Option<SocketAddr>,
+    /// Do not look whether the files change; SIGHUP has them read again in any case
+    #[arg(long)]
+    no_watch: bool,
     /// Threads that carry traffic [default: one per processor]
     #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
     workers: usize,

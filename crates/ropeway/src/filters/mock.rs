@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::time::sleep;
 
-use super::{Filter, Handling, Kind, Verdict};
+use super::{Deps, Filter, Handling, Kind, Verdict};
 use crate::context::Context;
 use crate::net::reply::{Reply, ReplyBody};
 use crate::spec::matcher::TextMatcher;
@@ -93,7 +93,7 @@ struct Mock {
     rules: Vec<(Rule, Reply)>,
 }
 
-fn build(spec: &dyn FilterSpec, _: &str) -> Option<Arc<dyn Filter>> {
+fn build(spec: &dyn FilterSpec, _: &Deps<'_>) -> Option<Arc<dyn Filter>> {
     let rules = spec.downcast::<Spec>()?.rules.iter();
     Some(Arc::new(Mock { rules: rules.map(|rule| (rule.clone(), answer(rule))).collect() }))
 }

@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use crate::context::Context;
 use crate::spec::pipeline::Filter as Spec;
+use crate::spec::pool::Pool as PoolSpec;
 use crate::spec::{FilterSpec, KindReader};
-use crate::upstream::health::Watch;
+use crate::upstream::pool::{Pool, Pools};
 
 /// Every kind of filter there is.
 pub const KINDS: &[Kind] = &[mock::KIND, websocket_proxy::KIND];
@@ -22,8 +23,25 @@ pub const KINDS: &[Kind] = &[mock::KIND, websocket_proxy::KIND];
 pub struct Kind {
     /// How its spec is read.
     pub reader: KindReader,
-    /// Makes a filter of a spec, if that is of this kind. The second argument, `pipeline/filter`, names it.
-    pub build: fn(&dyn FilterSpec, &str) -> Option<Arc<dyn Filter>>,
+    /// Makes a filter of a spec, if that is of this kind.
+    pub build: fn(&dyn FilterSpec, &Deps<'_>) -> Option<Arc<dyn Filter>>,
+}
+
+/// What a filter is built with beside its spec.
+#[derive(Clone, Copy, Debug)]
+pub struct Deps<'a> {
+    /// `pipeline/filter`.
+    pub identity: &'a str,
+    /// The pools that are in force.
+    pub pools: &'a Pools,
+}
+
+impl Deps<'_> {
+    /// The pool that `spec` asks for. It is called by its own name, or else by its `role` in the filter.
+    pub fn pool(&self, spec: &PoolSpec, role: &str) -> Arc<Pool> {
+        let identity = format!("{}#{}", self.identity, spec.name.as_ref().map_or(role, |name| name.as_str()));
+        Pool::new(spec, &identity, self.pools.get(&identity))
+    }
 }
 
 /// How the specs of all kinds are read.
@@ -31,10 +49,10 @@ pub fn readers() -> Vec<KindReader> {
     KINDS.iter().map(|kind| kind.reader).collect()
 }
 
-/// Makes the filter that `spec` asks for; `identity`, `pipeline/filter`, names it.
-pub fn build(spec: &Spec, identity: &str) -> Option<Arc<dyn Filter>> {
+/// Makes the filter that `spec` asks for.
+pub fn build(spec: &Spec, deps: &Deps<'_>) -> Option<Arc<dyn Filter>> {
     let kind = KINDS.iter().find(|kind| kind.reader.name == spec.kind.name)?;
-    (kind.build)(&*spec.spec, identity)
+    (kind.build)(&*spec.spec, deps)
 }
 
 /// A filter at work. One for all workers and all requests.
@@ -44,8 +62,8 @@ pub trait Filter: fmt::Debug + Send + Sync {
     /// Cancel safe: dropped, the request is given up.
     fn handle<'a>(&'a self, context: &'a mut Context) -> Handling<'a>;
 
-    /// Who is to watch over the servers that it uses.
-    fn watches(&self) -> Vec<Watch> {
+    /// The pools that it uses.
+    fn pools(&self) -> Vec<&Arc<Pool>> {
         Vec::new()
     }
 }

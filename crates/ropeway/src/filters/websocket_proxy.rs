@@ -1,5 +1,6 @@
 //! `WebSocketProxy`: leads a handshake to a server of a pool.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::header::{
@@ -12,7 +13,7 @@ use serde::Deserialize;
 use ws::extensions::without_context_takeover;
 use ws::handshake::{Offer, check_request};
 
-use super::{Filter, Handling, Kind, Verdict};
+use super::{Deps, Filter, Handling, Kind, Verdict};
 use crate::context::{Context, Upgrade};
 use crate::fault::{Blame, Fault};
 use crate::net::reply::{Reply, ReplyBody, refusal};
@@ -20,7 +21,6 @@ use crate::spec::pool::{Compression, Pool as PoolSpec};
 use crate::spec::{Check, Diagnostic, FilterSpec, KindReader, Reader, Spanned};
 use crate::upstream::handshake::Invitation;
 use crate::upstream::headers::{end_to_end, pairs};
-use crate::upstream::health::Watch;
 use crate::upstream::pool::Outcome;
 use crate::upstream::{Agreed, Asker, Matcher, Pool};
 
@@ -38,6 +38,9 @@ const CLIENT_ERROR: Verdict = Verdict::Result("clientError");
 const INTERNAL_ERROR: Verdict = Verdict::Result("internalError");
 const REFUSED: Verdict = Verdict::Result("refused");
 const SERVER_ERROR: Verdict = Verdict::Result("serverError");
+
+/// The name of the pool without a filter, where it has no other.
+const MAIN: &str = "main";
 
 /// Connects a client to a server of a pool by WebSocket. The server is asked first: the client gets its answer.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
@@ -77,8 +80,18 @@ impl Check for Spec {
                 );
             }
         }
+        let mut names = HashMap::new();
         for pool in self.pools.iter() {
             pool.check(reader, pool.span());
+            let Some(name) = &pool.name else { continue };
+            if pool.is_candidate() && name.as_str() == MAIN {
+                let title = "a pool with a `filter` cannot be called `main`: that is the one without";
+                reader.report(Diagnostic::error(title).at(name.span()));
+            }
+            if let Some(first) = names.insert(&**name, name.span()) {
+                let title = format!("two pools are called `{}`", **name);
+                reader.report(Diagnostic::error(title).at(name.span()).other(first, "this is the first"));
+            }
         }
         if let Some(origin) =
             self.default_origin.as_ref().filter(|origin| HeaderValue::from_str(origin).is_err())
@@ -98,14 +111,14 @@ struct WebSocketProxy {
     default_origin: Option<HeaderValue>,
 }
 
-fn build(spec: &dyn FilterSpec, identity: &str) -> Option<Arc<dyn Filter>> {
+fn build(spec: &dyn FilterSpec, deps: &Deps<'_>) -> Option<Arc<dyn Filter>> {
     let spec = spec.downcast::<Spec>()?;
     let candidates = spec.pools.iter().filter_map(|pool| Some((pool.filter.as_ref()?, pool)));
     let candidates = candidates.enumerate().map(|(number, (filter, pool))| {
-        (Matcher::new(filter), Arc::new(Pool::new(pool, &format!("{identity}#candidate#{number}"))))
+        (Matcher::new(filter), deps.pool(pool, &format!("candidate#{number}")))
     });
     let candidates = candidates.collect();
-    let main = Arc::new(Pool::new(spec.main_pool()?, &format!("{identity}#main")));
+    let main = deps.pool(spec.main_pool()?, MAIN);
     let default_origin = spec.default_origin.as_ref().and_then(|origin| origin.parse().ok());
     Some(Arc::new(WebSocketProxy { candidates, main, default_origin }))
 }
@@ -127,9 +140,8 @@ impl Filter for WebSocketProxy {
         })
     }
 
-    fn watches(&self) -> Vec<Watch> {
-        let pools = self.candidates.iter().map(|(_, pool)| pool).chain([&self.main]);
-        pools.flat_map(Pool::watches).collect()
+    fn pools(&self) -> Vec<&Arc<Pool>> {
+        self.candidates.iter().map(|(_, pool)| pool).chain([&self.main]).collect()
     }
 }
 

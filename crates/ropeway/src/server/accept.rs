@@ -12,7 +12,6 @@ use tokio::time::{Instant, sleep};
 
 use super::serving::Front;
 use super::worker::Workers;
-use crate::lifecycle::Lifecycle;
 
 /// How long to leave connections waiting in the kernel's queue when there are no descriptors or memory left.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -26,24 +25,21 @@ type Readiness = tokio::net::TcpStream;
 
 /// Accepts until it is time to stop. While all seats are taken, connections wait in the kernel's queue; those for
 /// which there are no descriptors are refused.
-pub(super) async fn accept(
-    listener: std::net::TcpListener,
-    front: &Arc<Front>,
-    workers: &Workers,
-    lifecycle: &Lifecycle,
-) {
+pub(super) async fn accept(listener: std::net::TcpListener, front: &Arc<Front>, workers: &Workers) {
     let readiness = listener.try_clone().and_then(|copy| Readiness::from_std(OwnedFd::from(copy).into()));
     let readiness = match readiness {
         Ok(readiness) => readiness,
-        Err(error) => return tracing::error!(server = front.name, %error, "cannot accept connections"),
+        Err(error) => {
+            return tracing::error!(server = front.serving.load().name, %error, "cannot accept connections");
+        }
     };
-    let mut warnings = Warnings { name: &front.name, last: None };
+    let mut warnings = Warnings { front, last: None };
     let accepting = async {
-        // The semaphore is never closed.
-        while let Ok(permit) = front.seats.clone().acquire_owned().await {
+        loop {
+            let seat = front.seats.take().await;
             match readiness.async_io(Interest::READABLE, || accept_one(&listener)).await {
                 Ok((tcp, peer)) => {
-                    if !workers.give(tcp, peer, front, permit) {
+                    if !workers.give(tcp, peer, front, seat) {
                         warnings.warn("refusing connections: no file descriptors are left for more");
                     }
                 }
@@ -58,7 +54,7 @@ pub(super) async fn accept(
     };
     tokio::select! {
         () = accepting => {}
-        () = lifecycle.stopping() => {}
+        () = front.closed.cancelled() => {}
     }
 }
 
@@ -74,9 +70,9 @@ fn client_left(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionReset | InvalidInput | NotConnected)
 }
 
-/// What the log hears of the listener called `name`.
+/// What the log hears of a listener.
 struct Warnings<'a> {
-    name: &'a str,
+    front: &'a Front,
     last: Option<Instant>,
 }
 
@@ -85,7 +81,7 @@ impl Warnings<'_> {
     fn warn(&mut self, message: &str) {
         if self.last.is_none_or(|last| last.elapsed() >= BETWEEN_WARNINGS) {
             self.last = Some(Instant::now());
-            tracing::warn!(server = self.name, "{message}");
+            tracing::warn!(server = self.front.serving.load().name, "{message}");
         }
     }
 }

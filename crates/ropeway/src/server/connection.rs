@@ -29,6 +29,7 @@ use crate::net::begun::Begun;
 use crate::net::head::{self, Spelling, USUAL};
 use crate::net::linger::linger;
 use crate::net::reply::Reply;
+use crate::telemetry::Metrics;
 use crate::tunnel::{Leg, Start, Tunnel};
 
 /// Longer heads get a 431.
@@ -82,7 +83,9 @@ pub(super) async fn serve_connection(arrival: Arrival, local: Rc<Local>) {
     };
     let Some((tcp, early)) = visit.serve(tcp).await else { return };
     match visit.opening.take() {
-        Some(opening) => start_tunnel(opening, Leg { stream: Stream::Tcp(tcp), early }, front, seat, &local),
+        Some(opening) => {
+            start_tunnel(opening, Leg { stream: Stream::Tcp(tcp), early }, &front.metrics, seat, &local);
+        }
         None => linger(tcp, LINGER).await,
     }
 }
@@ -140,7 +143,7 @@ impl Visit<'_> {
             .preserve_header_case(true)
             .title_case_headers(true)
             .max_buf_size(MAX_HEAD)
-            .keep_alive(self.front.keep_alive && self.welcome)
+            .keep_alive(self.front.serving.load().keep_alive && self.welcome)
             .header_read_timeout(self.head_timeout());
         let mut connection = http.serve_connection(TokioIo::new(stream), service);
         let mut stopping = pin!(self.local.lifecycle.stopping());
@@ -178,7 +181,7 @@ impl Visit<'_> {
     }
 
     fn head_timeout(&self) -> Duration {
-        if self.welcome { self.front.head_timeout } else { REFUSAL_PATIENCE }
+        if self.welcome { self.front.serving.load().head_timeout } else { REFUSAL_PATIENCE }
     }
 
     /// Resolves when it has been time to stop for long.
@@ -198,7 +201,7 @@ async fn leaves(tcp: &mut TcpStream, early: &mut BytesMut) {
 }
 
 /// The connection's task ends here: the tunnel's own is smaller, and it lives for hours.
-fn start_tunnel(opening: Opening, client: Leg, front: Arc<Front>, seat: Seat, local: &Local) {
+fn start_tunnel(opening: Opening, client: Leg, metrics: &Arc<Metrics>, seat: Seat, local: &Local) {
     let Opening { id, route, address, mut upgrade } = opening;
     let Some((server, account)) = upgrade.take() else { return };
     let deflate = upgrade.deflate;
@@ -208,13 +211,13 @@ fn start_tunnel(opening: Opening, client: Leg, front: Arc<Front>, seat: Seat, lo
     );
     let start = Start { id, route, address, account, deflate, client, server };
     let tunnel = Tunnel::new(start, &local.registry);
-    local.lifecycle.spawn(Running { tunnel, front, _seat: seat });
+    local.lifecycle.spawn(Running { tunnel, metrics: metrics.clone(), _seat: seat });
 }
 
 /// A tunnel's task. By hand, as an `async` block would hold the tunnel twice.
 struct Running {
     tunnel: Tunnel,
-    front: Arc<Front>,
+    metrics: Arc<Metrics>,
     _seat: Seat,
 }
 
@@ -225,7 +228,7 @@ impl Future for Running {
         spin::note();
         let record = ready!(Pin::new(&mut self.tunnel).poll(cx));
         record.log();
-        self.front.metrics.ended(record.cause.ended_by(), record.cause.to_string());
+        self.metrics.ended(record.cause.ended_by(), record.cause.to_string());
         Poll::Ready(())
     }
 }

@@ -4,6 +4,7 @@ pub mod accept;
 pub mod connection;
 pub mod request;
 pub mod router;
+pub mod seats;
 pub mod serving;
 mod spin;
 pub mod worker;

@@ -46,6 +46,9 @@ pub(super) async fn answer(
         // Behind a refused upgrade may stand frames that look like requests: none of it is served.
         reply.headers_mut().append(CONNECTION, HeaderValue::from_static("close"));
     }
+    if upgraded.is_none() && front.closed.is_cancelled() {
+        reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     let error = reply.headers().get(ERROR_HEADER).and_then(|label| label.to_str().ok());
     front.metrics.answered(reply.status(), error);
     opening.set(upgraded);

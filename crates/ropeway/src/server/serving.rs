@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::router::Router;
+use super::seats::Seats;
 use crate::net::forwarded::TrustedProxies;
 use crate::pipeline::Pipeline;
 use crate::telemetry::Metrics;
@@ -15,27 +16,49 @@ use crate::telemetry::Metrics;
 /// One listener, and what it serves.
 #[derive(Debug)]
 pub struct Front {
-    /// The name of its `HTTPServer`.
-    pub name: String,
     /// Loaded once per request and used to the end of it.
     pub serving: ArcSwap<Serving>,
-    /// A permit for each open connection; a tunnel keeps its client's.
-    pub seats: Arc<Semaphore>,
-    /// Whether a connection may carry more than one request.
-    pub keep_alive: bool,
-    /// How long a connection may take until the head of its next request is here, idle time included.
-    pub head_timeout: Duration,
+    /// A seat for each open connection.
+    pub seats: Arc<Seats>,
+    /// Cancelled when nothing is to be accepted here any more, be it that the gateway stops.
+    pub closed: CancellationToken,
     /// Where its figures go.
     pub metrics: Arc<Metrics>,
 }
 
-/// Routes, and the pipelines they lead to.
+/// What is served, and how.
 #[derive(Debug)]
 pub struct Serving {
+    /// The name of the `HTTPServer`.
+    pub name: String,
     /// Who is believed about the client's address.
     pub trusted: TrustedProxies,
     /// Finds the route of a request.
-    pub router: Router,
+    pub router: Arc<Router>,
     /// By name.
-    pub pipelines: HashMap<String, Arc<Pipeline>>,
+    pub pipelines: Arc<HashMap<String, Arc<Pipeline>>>,
+    /// Whether a connection may carry more than one request.
+    pub keep_alive: bool,
+    /// How long a connection may take until the head of its next request is here, idle time included.
+    pub head_timeout: Duration,
+    /// How many connections there may be.
+    pub max_connections: usize,
+}
+
+impl Front {
+    /// A listener for `serving`, until `stop` is cancelled.
+    pub fn new(serving: Serving, metrics: Arc<Metrics>, stop: &CancellationToken) -> Arc<Self> {
+        Arc::new(Front {
+            seats: Seats::new(serving.max_connections),
+            serving: ArcSwap::from_pointee(serving),
+            closed: stop.child_token(),
+            metrics,
+        })
+    }
+
+    /// Serves otherwise from the next request on.
+    pub fn change(&self, serving: Serving) {
+        self.seats.resize(serving.max_connections);
+        self.serving.store(Arc::new(serving));
+    }
 }

@@ -11,23 +11,25 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::accept::accept;
 use super::connection::serve_connection;
+use super::seats::Taken;
 use super::serving::Front;
 use super::spin;
 use crate::lifecycle::Lifecycle;
 use crate::net::limits::Room;
 use crate::telemetry::log;
-use crate::tunnel::farewell::Cause;
+use crate::tunnel::farewell::{Cause, Why};
 use crate::tunnel::registry::{Ask, Registries, Registry};
 
 /// All workers, as those see them who have work to give or questions to ask.
 #[derive(Clone, Debug)]
 pub struct Workers {
     all: Arc<[Worker]>,
+    stop: CancellationToken,
     room: Room,
     /// The connections that are being refused for want of room.
     refused: Load,
@@ -63,7 +65,7 @@ pub struct Arrival {
 
 /// A connection's place: in its listener's limit, and in the load that it counts for. Given back when dropped.
 pub struct Seat {
-    _permit: OwnedSemaphorePermit,
+    _taken: Taken,
     load: Load,
 }
 
@@ -123,7 +125,7 @@ impl Workers {
             workers.push(Worker { inbox, questions, load: Load::default() });
         }
         started.iter().take(count).collect::<io::Result<()>>()?;
-        Ok((Workers { all: workers.into(), room, refused: Load::default() }, threads))
+        Ok((Workers { all: workers.into(), stop: stop.clone(), room, refused: Load::default() }, threads))
     }
 
     /// Has one of the workers accept the connections of `front`.
@@ -133,6 +135,11 @@ impl Workers {
         self.all[number % self.all.len()].give(Job::Listen(listener, front, self.clone()));
     }
 
+    /// Cancelled when it is time to stop.
+    pub fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+
     /// Where to ask about tunnels.
     pub fn registries(&self) -> Registries {
         Registries::new(self.all.iter().map(|worker| worker.questions.clone()).collect())
@@ -140,13 +147,7 @@ impl Workers {
 
     /// Gives a connection to the worker with the fewest: a long-lived connection stays where it falls. `false` when
     /// there is no room for it: it is told so, or just closed where many are being told.
-    pub(super) fn give(
-        &self,
-        tcp: TcpStream,
-        peer: SocketAddr,
-        front: &Arc<Front>,
-        permit: OwnedSemaphorePermit,
-    ) -> bool {
+    pub(super) fn give(&self, tcp: TcpStream, peer: SocketAddr, front: &Arc<Front>, taken: Taken) -> bool {
         let idlest = self.all.iter().min_by_key(|worker| worker.load.load(Ordering::Relaxed));
         let Some(worker) = idlest else { return false };
         let connections: usize = self.all.iter().map(|worker| worker.load.load(Ordering::Relaxed)).sum();
@@ -156,7 +157,7 @@ impl Workers {
         }
         let load = if welcome { &worker.load } else { &self.refused };
         load.fetch_add(1, Ordering::Relaxed);
-        let seat = Seat { _permit: permit, load: load.clone() };
+        let seat = Seat { _taken: taken, load: load.clone() };
         worker.give(Job::Serve(Arrival { tcp, peer, front: front.clone(), seat, welcome }));
         welcome
     }
@@ -185,7 +186,7 @@ async fn run(
     let local = Rc::new(Local { registry: Rc::default(), lifecycle: Lifecycle::new(stop) });
     // The one task that is not waited for. That nobody can ask any more is no reason to end: tunnels may live.
     let answering = async {
-        local.registry.clone().answer(asked).await;
+        local.registry.clone().answer(asked, &local.lifecycle).await;
         pending::<()>().await;
     };
     let working = async {
@@ -193,14 +194,12 @@ async fn run(
             let task = local.clone();
             match job {
                 Job::Listen(listener, front, workers) => {
-                    local
-                        .lifecycle
-                        .spawn(async move { accept(listener, &front, &workers, &task.lifecycle).await });
+                    local.lifecycle.spawn(async move { accept(listener, &front, &workers).await });
                 }
                 Job::Serve(arrival) => local.lifecycle.spawn(serve_connection(arrival, task)),
             }
         }
-        local.registry.end_all(Cause::Shutdown);
+        local.registry.end_all(Cause::Drain(Why::Shutdown));
         let left = local.lifecycle.ended(patience).await;
         if left > 0 {
             tracing::warn!(left, "connections were cut: they did not end in time");

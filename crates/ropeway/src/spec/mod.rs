@@ -4,6 +4,7 @@
 //! is wrong in one go and says where.
 
 mod de;
+pub mod departure;
 mod diagnostics;
 mod fields;
 pub mod health_check;

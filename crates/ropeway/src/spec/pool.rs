@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::{
     Diagnostic, NotYet, Reader, Span, Spanned,
+    departure::Departure,
     health_check::{DeprecatedHealthCheck, HealthCheck},
     pool_filter::PoolFilter,
     types::{
@@ -17,6 +18,10 @@ use super::{
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Pool {
+    /// Names the pool in logs and metrics, in the place of its role in the filter. A pool that keeps its name keeps its
+    /// connections when the list of pools changes.
+    #[serde(default)]
+    pub name: Option<Spanned<Name>>,
     /// The servers.
     #[serde(default)]
     pub servers: Vec<Spanned<Server>>,
@@ -60,6 +65,16 @@ pub struct Pool {
     /// The close code that a client gets when its server vanishes without a Close frame. Default: 1011.
     #[serde(default = "vanished_code")]
     pub vanished_code: CloseCode,
+    /// The close code that a client gets when the gateway ends its tunnel in good order: it stops, or `onRemoved` or
+    /// `onUnhealthy` want it. Default: 1001.
+    #[serde(default = "drain_code")]
+    pub drain_code: CloseCode,
+    /// What becomes of the live tunnels of a server that is taken out of the configuration.
+    #[serde(default)]
+    pub on_removed: Departure,
+    /// What becomes of the live tunnels of a server that its health check finds unwell.
+    #[serde(default)]
+    pub on_unhealthy: Departure,
     /// Whether to close connections with text messages that are not UTF-8 (compressed ones are not looked into).
     /// Default: false.
     #[serde(default)]
@@ -308,4 +323,8 @@ const fn max_retries() -> u8 {
 
 const fn vanished_code() -> CloseCode {
     CloseCode::INTERNAL_ERROR
+}
+
+const fn drain_code() -> CloseCode {
+    CloseCode::GOING_AWAY
 }

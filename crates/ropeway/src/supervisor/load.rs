@@ -215,7 +215,7 @@ fn overlap(a: Option<IpAddr>, b: Option<IpAddr>) -> bool {
     a == b || is_any(a) || is_any(b)
 }
 
-fn files_in(directory: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn files_in(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();

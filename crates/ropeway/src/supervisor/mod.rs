@@ -1,5 +1,186 @@
-//! From documents to objects in force.
+//! From documents to objects in force, and from those to the next ones.
+//!
+//! ```text
+//! load     documents -> Objects, or what is wrong with them
+//! plan     old Objects, new Objects -> what becomes of each
+//! build    Objects -> pipelines, pools and routes; what is the same is the same object
+//! prepare  all of that, and the listeners that are new; so far nothing has changed
+//! commit   the listeners serve what was built; pools that go, and servers that they lose, meet their fate
+//! ```
 
 pub mod build;
+pub mod files;
 pub mod load;
+pub mod plan;
 mod routes;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::build::{InForce, address, build};
+use self::load::{Named, Objects};
+use self::plan::Plan;
+use crate::net::listener::listen;
+use crate::server::serving::{Front, Serving};
+use crate::server::worker::Workers;
+use crate::spec::http_server::HttpServer;
+use crate::telemetry::Metrics;
+use crate::upstream::Pool;
+
+/// What is in force.
+#[derive(Debug)]
+pub struct Supervisor {
+    metrics: Arc<Metrics>,
+    objects: Objects,
+    in_force: InForce,
+    listening: Vec<Listening>,
+    /// Listeners opened so far.
+    opened: usize,
+}
+
+/// An open listener.
+#[derive(Clone, Debug)]
+struct Listening {
+    /// As it is configured: port 0 stands for one that the system chooses.
+    configured: SocketAddr,
+    bound: SocketAddr,
+    front: Arc<Front>,
+}
+
+/// A configuration that can be put in force without fail.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What it changes.
+    pub plan: Plan,
+    objects: Objects,
+    in_force: InForce,
+    /// In the order of the documents.
+    fronts: Vec<(Opened, Serving)>,
+}
+
+/// Where a server listens.
+#[derive(Debug)]
+enum Opened {
+    Before(Listening),
+    Now { listener: TcpListener, configured: SocketAddr, bound: SocketAddr },
+}
+
+/// Why a configuration cannot be put in force.
+#[derive(Debug)]
+pub struct PrepareError {
+    /// It cannot be listened on.
+    pub address: SocketAddr,
+    /// Why not.
+    pub error: io::Error,
+}
+
+impl Supervisor {
+    /// Nothing is in force yet.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Supervisor {
+            metrics,
+            objects: Objects::default(),
+            in_force: InForce::default(),
+            listening: Vec::new(),
+            opened: 0,
+        }
+    }
+
+    /// Makes everything that `objects`, which were found to be without errors, ask for. Changes nothing that is in
+    /// force.
+    ///
+    /// # Errors
+    /// An address cannot be listened on.
+    pub fn prepare(&self, objects: Objects) -> Result<Prepared, PrepareError> {
+        let plan = Plan::new(&self.objects, &objects);
+        let in_force = build(&objects, &self.objects, &self.in_force);
+        let served = objects.servers.iter().filter(|server| server.spec.is_served());
+        let fronts = served.map(|server| Ok((self.open(&server.spec)?, self.serving(server, &in_force))));
+        let fronts = fronts.collect::<Result<_, _>>()?;
+        Ok(Prepared { plan, objects, in_force, fronts })
+    }
+
+    fn open(&self, server: &HttpServer) -> Result<Opened, PrepareError> {
+        let address = address(server);
+        if let Some(before) = self.listening.iter().find(|listening| listening.configured == address) {
+            return Ok(Opened::Before(before.clone()));
+        }
+        let opened = listen(address).and_then(|listener| {
+            Ok(Opened::Now { bound: listener.local_addr()?, listener, configured: address })
+        });
+        opened.map_err(|error| PrepareError { address, error })
+    }
+
+    fn serving(&self, server: &Named<HttpServer>, in_force: &InForce) -> Serving {
+        let same = self.objects.servers.iter().any(|before| before == server);
+        let before = same
+            .then(|| self.listening.iter().find(|listening| listening.configured == address(&server.spec)));
+        let router = before.flatten().map(|before| before.front.serving.load().router.clone());
+        build::serving(server, router, &in_force.pipelines)
+    }
+
+    /// Puts in force what was prepared.
+    pub fn commit(&mut self, prepared: Prepared, workers: &Workers) {
+        let Prepared { objects, in_force, fronts, .. } = prepared;
+        let before = std::mem::replace(&mut self.in_force, in_force);
+        let gone = std::mem::take(&mut self.listening);
+        for (opened, serving) in fronts {
+            let listening = match opened {
+                Opened::Before(listening) => {
+                    listening.front.change(serving);
+                    listening
+                }
+                Opened::Now { listener, configured, bound } => {
+                    let front = Front::new(serving, self.metrics.clone(), workers.stop());
+                    workers.listen(self.opened, listener, front.clone());
+                    self.opened += 1;
+                    Listening { configured, bound, front }
+                }
+            };
+            self.listening.push(listening);
+        }
+        for listening in gone {
+            if !self.listening.iter().any(|still| Arc::ptr_eq(&still.front, &listening.front)) {
+                listening.front.closed.cancel();
+            }
+        }
+        self.objects = objects;
+        self.retire(&before, workers);
+    }
+
+    /// Tunnels outlive what they came through. What becomes of those whose server is gone is for its pool to say, as
+    /// long as there is anything left of its pipeline.
+    fn retire(&self, before: &InForce, workers: &Workers) {
+        let registries = workers.registries();
+        let InForce { pools, pipelines } = &self.in_force;
+        for (identity, pool) in pools {
+            if !before.pools.get(identity).is_some_and(|before| Arc::ptr_eq(before, pool)) {
+                pool.take_over(&registries);
+            }
+        }
+        for (identity, pool) in before.pools.iter().filter(|(identity, _)| !pools.contains_key(*identity)) {
+            let pipeline = identity.split('/').next().unwrap_or_default();
+            if pipelines.contains_key(pipeline) {
+                pool.dissolve(&registries);
+            }
+        }
+    }
+
+    /// The pools in force.
+    pub fn pools(&self) -> Vec<Arc<Pool>> {
+        self.in_force.pools.values().cloned().collect()
+    }
+
+    /// Where it listens, in the order of the documents.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.listening.iter().map(|listening| listening.bound)
+    }
+
+    /// How long workers are to look for events before they sleep. They serve all listeners, so the longest counts.
+    pub fn busy_poll(objects: &Objects) -> Duration {
+        let served = objects.servers.iter().filter(|server| server.spec.is_served());
+        served.map(|server| server.spec.busy_poll.get()).max().unwrap_or_default()
+    }
+}

@@ -18,6 +18,7 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     ended: Family<EndLabels, Counter>,
     tunnels: Gauge,
+    reloads: Family<ReloadLabels, Counter>,
     servers: Family<ServerLabels, Gauge>,
     messages: Family<DirectionLabels, Counter>,
     bytes: Family<DirectionLabels, Counter>,
@@ -56,6 +57,11 @@ struct EndLabels {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct ReloadLabels {
+    result: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct ServerLabels {
     pool: String,
     server: String,
@@ -76,6 +82,8 @@ impl Metrics {
         registry.register("tunnels_ended", "Tunnels that have ended", ended.clone());
         let tunnels = Gauge::default();
         registry.register("tunnels", "Open tunnels", tunnels.clone());
+        let reloads = Family::default();
+        registry.register("reloads", "Attempts to put a changed configuration in force", reloads.clone());
         let servers = Family::default();
         let text = "Whether a server with a health check gets new connections";
         registry.register("server_usable", text, servers.clone());
@@ -84,7 +92,7 @@ impl Metrics {
         let bytes = Family::default();
         let text = "Payload of data frames passed on, as it is on the wire";
         registry.register_with_unit("payload", text, Unit::Bytes, bytes.clone());
-        Arc::new(Metrics { registry, requests, ended, tunnels, servers, messages, bytes })
+        Arc::new(Metrics { registry, requests, ended, tunnels, reloads, servers, messages, bytes })
     }
 
     /// Counts an answer to a request; `error` is the label of the gateway's own fault.
@@ -93,9 +101,19 @@ impl Metrics {
         self.requests.get_or_create(&labels).inc();
     }
 
+    /// Counts an attempt to put a changed configuration in force.
+    pub fn reloaded(&self, result: &'static str) {
+        self.reloads.get_or_create(&ReloadLabels { result }).inc();
+    }
+
     /// Counts the end of a tunnel.
     pub fn ended(&self, ended_by: &'static str, cause: String) {
         self.ended.get_or_create(&EndLabels { ended_by, cause }).inc();
+    }
+
+    /// Forgets all that is known of servers.
+    pub fn forget_servers(&self) {
+        self.servers.clear();
     }
 
     /// Takes note of whether a server gets new connections.

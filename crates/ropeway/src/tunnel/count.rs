@@ -4,55 +4,34 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The counts of the servers of a pool, side by side in memory: whoever compares the servers of a large pool reads all
-/// of them for each handshake.
-#[derive(Clone, Debug)]
-pub struct Counts(Arc<[AtomicU32]>);
-
-/// One of them.
+/// A server's count. It goes on while pools change around it.
 #[derive(Clone, Debug)]
 pub struct Count {
-    all: Counts,
-    /// Which, within `all`.
+    /// Counts that were made together stand side by side in memory: whoever compares the servers of a large pool reads
+    /// all of them for each handshake.
+    row: Arc<[AtomicU32]>,
     place: usize,
 }
 
-impl Counts {
-    /// So many, all at zero.
-    pub fn new(length: usize) -> Self {
-        Counts((0..length).map(|_| AtomicU32::new(0)).collect())
-    }
-
-    /// The one at `place`.
-    ///
-    /// # Panics
-    /// There is none.
-    pub fn at(&self, place: usize) -> Count {
-        assert!(place < self.0.len(), "there are {} counts", self.0.len());
-        Count { all: self.clone(), place }
-    }
-
-    /// The one at `place`, as it is now.
-    ///
-    /// # Panics
-    /// There is none.
-    pub fn now_at(&self, place: usize) -> u32 {
-        self.0[place].load(Ordering::Relaxed)
-    }
-
-    /// Those at `places`, as they are now.
-    ///
-    /// # Panics
-    /// There are not so many.
-    pub fn now(&self, places: Range<usize>) -> impl ExactSizeIterator<Item = u32> {
-        self.0[places].iter().map(|count| count.load(Ordering::Relaxed))
-    }
-}
+/// The counts of the servers of a pool.
+#[derive(Clone, Debug)]
+pub struct Counts(Box<[Count]>);
 
 impl Count {
+    /// So many, all at zero.
+    pub fn row(length: usize) -> impl Iterator<Item = Count> {
+        let row: Arc<[AtomicU32]> = (0..length).map(|_| AtomicU32::new(0)).collect();
+        (0..length).map(move |place| Count { row: row.clone(), place })
+    }
+
+    /// One by itself.
+    pub fn single() -> Self {
+        Count { row: Arc::new([AtomicU32::new(0)]), place: 0 }
+    }
+
     /// How many there are now.
     pub fn now(&self) -> u32 {
-        self.all.now_at(self.place)
+        self.here().load(Ordering::Relaxed)
     }
 
     pub(super) fn add(&self) {
@@ -64,6 +43,30 @@ impl Count {
     }
 
     fn here(&self) -> &AtomicU32 {
-        &self.all.0[self.place]
+        &self.row[self.place]
+    }
+}
+
+impl Counts {
+    /// The one at `place`, as it is now.
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn now_at(&self, place: usize) -> u32 {
+        self.0[place].now()
+    }
+
+    /// Those at `places`, as they are now.
+    ///
+    /// # Panics
+    /// There are not so many.
+    pub fn now(&self, places: Range<usize>) -> impl ExactSizeIterator<Item = u32> {
+        self.0[places].iter().map(Count::now)
+    }
+}
+
+impl FromIterator<Count> for Counts {
+    fn from_iter<I: IntoIterator<Item = Count>>(counts: I) -> Self {
+        Counts(counts.into_iter().collect())
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use ws::{CloseCode, CloseFrame, Violation};
 
 use super::Side;
+use super::policy::Policy;
 use super::record::CloseSeen;
 
 /// Why a tunnel ended. Every tunnel ends with exactly one cause: the first thing that made it end.
@@ -16,10 +17,21 @@ pub enum Cause {
     Vanished(Side),
     /// This side broke a rule of the protocol, or a limit.
     Violation(Side, Violation),
-    /// The gateway stops.
-    Shutdown,
+    /// The gateway ends it in good order.
+    Drain(Why),
     /// A fault in the gateway, caught within the tunnel.
     Panic,
+}
+
+/// Why the gateway ends tunnels that nothing is wrong with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Why {
+    /// The gateway stops.
+    Shutdown,
+    /// The configuration has the server no more.
+    ServerRemoved,
+    /// The server is not well.
+    ServerUnhealthy,
 }
 
 impl Cause {
@@ -27,7 +39,7 @@ impl Cause {
     pub fn ended_by(self) -> &'static str {
         match self {
             Cause::Closed(side, _) | Cause::Vanished(side) | Cause::Violation(side, _) => side.label(),
-            Cause::Shutdown | Cause::Panic => "gateway",
+            Cause::Drain(_) | Cause::Panic => "gateway",
         }
     }
 
@@ -38,13 +50,15 @@ impl Cause {
             Cause::Vanished(_) => "vanished",
             Cause::Violation(_, Violation::MessageTooBig { .. }) => "too_big",
             Cause::Violation(..) => "violation",
-            Cause::Shutdown => "drain:shutdown",
+            Cause::Drain(Why::Shutdown) => "drain:shutdown",
+            Cause::Drain(Why::ServerRemoved) => "drain:server_removed",
+            Cause::Drain(Why::ServerUnhealthy) => "drain:server_unhealthy",
             Cause::Panic => "panic",
         }
     }
 
-    /// The Close frame that `to` is told with, and its code, which is `vanished` for a client that lost its server; `None` where only the end of the stream can tell.
-    pub(super) fn farewell(self, to: Side, vanished: CloseCode) -> Option<(CloseSeen, CloseFrame)> {
+    /// The Close frame that `to` is told with, and its code; `None` where only the end of the stream can tell.
+    pub(super) fn farewell(self, to: Side, policy: &Policy) -> Option<(CloseSeen, CloseFrame)> {
         let (code, reason): (CloseCode, &dyn fmt::Display) = match self {
             // Its Close would be answered by the other side, which is gone: the answer repeats the code
             // (RFC 6455 5.5.1).
@@ -54,11 +68,12 @@ impl Cause {
             }
             Cause::Closed(..) => (CloseCode::GOING_AWAY, &"the other side is gone"),
             Cause::Vanished(side) if side == to => return None,
-            Cause::Vanished(Side::Server) => (vanished, &"connection to the server lost"),
+            Cause::Vanished(Side::Server) => (policy.vanished_code, &"connection to the server lost"),
             Cause::Vanished(Side::Client) => (CloseCode::GOING_AWAY, &"connection to the client lost"),
             Cause::Violation(side, ref rule) if side == to => (rule.close_code(), rule),
             Cause::Violation(..) => (CloseCode::GOING_AWAY, &"the other side broke a rule"),
-            Cause::Shutdown => (CloseCode::GOING_AWAY, &"gateway stops"),
+            Cause::Drain(why) if to == Side::Client => (policy.drain_code, &why.reason()),
+            Cause::Drain(why) => (CloseCode::GOING_AWAY, &why.reason()),
             Cause::Panic => (CloseCode::INTERNAL_ERROR, &"fault in the gateway"),
         };
         Some((CloseSeen::Code(code), CloseFrame::new(code, &reason.to_string(), mask(to))))
@@ -68,6 +83,16 @@ impl Cause {
     /// broke the rule it may have asked what is being answered.
     pub(super) fn comes_last(self, to: Side) -> bool {
         matches!(self, Cause::Violation(by, _) if by == to)
+    }
+}
+
+impl Why {
+    fn reason(self) -> &'static str {
+        match self {
+            Why::Shutdown => "gateway stops",
+            Why::ServerRemoved => "server removed",
+            Why::ServerUnhealthy => "server not well",
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! A tunnel is one task and one future that polls both directions on every wake. `relay` moves the bytes,
 //! [`farewell`] says how it ends, [`registry`] is where others find it.
 
+pub mod drain;
 pub mod farewell;
 pub mod policy;
 pub mod registry;
@@ -18,16 +19,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
-use tokio::time::{Sleep, sleep};
-use ws::{CloseCode, Inspector, Role, Rules};
+use tokio::time::{Instant, Sleep, sleep};
+use tokio_util::sync::CancellationToken;
+use ws::{Inspector, Role, Rules};
 
-use self::farewell::Cause;
+use self::drain::Drain;
+use self::farewell::{Cause, Why};
 use self::policy::Policy;
 use self::record::{CloseSeen, Codes};
-use self::registry::{Entry, Moved, Progress, Registry};
+use self::registry::{Ask, Entry, Moved, Progress, Registries, Registry};
 use self::relay::{Direction, News};
 use crate::net::Stream;
 
@@ -51,16 +57,28 @@ const HEX: [u8; 16] = *b"0123456789abcdef";
 
 /// What a pool holds of its tunnels to one server: whose they are, and the rules they live by.
 ///
-/// Tunnels outlive the objects of a configuration; they keep their account.
+/// Tunnels outlive the objects of a configuration; they keep their account, and a pool that is changed keeps those of
+/// the servers that it still has.
 #[derive(Debug)]
 pub struct Account {
     /// The pool's identity.
     pub pool: String,
     /// The server's address within the pool.
     pub server: String,
-    /// The rules.
-    pub policy: Policy,
+    policy: ArcSwap<Policy>,
+    /// Rises with every change of the policy.
+    generation: AtomicU32,
     live: Count,
+    leaving: ArcSwapOption<Leaving>,
+}
+
+/// An account whose tunnels are to end.
+#[derive(Debug)]
+struct Leaving {
+    why: Why,
+    /// From then on there are to be none.
+    end: Instant,
+    called_off: CancellationToken,
 }
 
 /// A tunnel, or what is to become one, in the count of its account.
@@ -121,12 +139,75 @@ struct Ending {
 impl Account {
     /// Of the server at `server` in the pool called `pool`, with its tunnels counted in `live`.
     pub fn new(pool: &str, server: &str, policy: &Policy, live: Count) -> Self {
-        Account { pool: pool.to_owned(), server: server.to_owned(), policy: policy.clone(), live }
+        Account {
+            pool: pool.to_owned(),
+            server: server.to_owned(),
+            policy: ArcSwap::from_pointee(policy.clone()),
+            generation: AtomicU32::new(0),
+            live,
+            leaving: ArcSwapOption::empty(),
+        }
+    }
+
+    /// The rules as they are now.
+    pub fn policy(&self) -> impl Deref<Target = Arc<Policy>> {
+        self.policy.load()
+    }
+
+    /// Sets rules that tunnels obey from their next wake on, those that are live included.
+    pub fn set_policy(&self, policy: &Policy) {
+        if **self.policy() != *policy {
+            self.policy.store(Arc::new(policy.clone()));
+            self.generation.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// Has its tunnels end, spread over `window`, those included that begin meanwhile; one that begins later ends at
+    /// once. `false` if they were told so before.
+    pub fn leave(self: &Arc<Self>, why: Why, window: Duration, registries: &Registries) -> bool {
+        if self.leaving.load().as_ref().is_some_and(|leaving| leaving.why == why) {
+            return false;
+        }
+        let (end, called_off) = (Instant::now() + window, CancellationToken::new());
+        let leaving = Leaving { why, end, called_off: called_off.clone() };
+        if let Some(before) = self.leaving.swap(Some(Arc::new(leaving))) {
+            before.called_off.cancel();
+        }
+        let drain = Drain { account: self.clone(), why, end, called_off };
+        registries.ask(|| Ask::Drain(drain.clone()));
+        true
+    }
+
+    /// Calls off what [`Account::leave`] has begun for this reason: tunnels that were not told yet live on.
+    pub fn stay(&self, why: Why) {
+        if self.leaving.load().as_ref().is_some_and(|leaving| leaving.why == why)
+            && let Some(before) = self.leaving.swap(None)
+        {
+            before.called_off.cancel();
+        }
+    }
+
+    /// Why a tunnel that begins now is to end at once, if it is.
+    fn left(&self) -> Option<Why> {
+        self.leaving
+            .load()
+            .as_ref()
+            .filter(|leaving| leaving.end <= Instant::now())
+            .map(|leaving| leaving.why)
+    }
+
+    fn generation(&self) -> u32 {
+        self.generation.load(Ordering::Acquire)
     }
 
     /// How many claims there are.
     pub fn live(&self) -> u32 {
         self.live.now()
+    }
+
+    /// The count itself.
+    pub fn count(&self) -> &Count {
+        &self.live
     }
 }
 
@@ -159,10 +240,9 @@ impl Drop for Claim {
 
 impl Leg {
     /// Ends a server's side that found no client.
-    pub fn decline(self) {
+    pub fn decline(self, policy: &Policy) {
         let Stream::Tcp(tcp) = &self.stream else { return };
-        if let Some((_, frame)) = Cause::Vanished(Side::Client).farewell(Side::Server, CloseCode::GOING_AWAY)
-        {
+        if let Some((_, frame)) = Cause::Vanished(Side::Client).farewell(Side::Server, policy) {
             // The connection has sent nothing but a handshake: it has room for a frame, or is lost.
             let _ = tcp.try_write(frame.as_bytes());
         }
@@ -172,15 +252,7 @@ impl Leg {
 impl Tunnel {
     /// Enters the tunnel in `registry`, where it stays until it has resolved or is dropped.
     pub fn new(start: Start, registry: &Rc<Registry>) -> Self {
-        let policy = &start.account.policy;
-        let rules = |sender, max_message| Rules {
-            sender,
-            deflate: start.deflate,
-            max_message,
-            validate_utf8: policy.validate_utf8,
-        };
-        let from_client = Inspector::new(rules(Role::Client, policy.max_client_message));
-        let from_server = Inspector::new(rules(Role::Server, policy.max_server_message));
+        let [from_client, from_server] = inspectors(&start.account.policy(), start.deflate);
         Tunnel {
             to_server: Direction::new(from_client, &start.client.early, false),
             to_client: Direction::new(from_server, &start.server.early, true),
@@ -193,8 +265,11 @@ impl Tunnel {
 
     /// Moves bytes both ways until neither direction can go on for now.
     fn poll_relay(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(cause) = self.entry.order.take() {
+        if let Some(cause) = self.entry.hear() {
             self.end(cause);
+        }
+        if self.entry.obeyed.get() != self.entry.account.generation() {
+            self.obey_anew();
         }
         loop {
             let to_server = self.to_server.poll_forward(&mut self.client, &mut self.server, cx);
@@ -213,6 +288,15 @@ impl Tunnel {
             self.ending();
         }
         self.poll_end(cx)
+    }
+
+    /// Takes up a policy that was set since the last wake.
+    fn obey_anew(&mut self) {
+        // First the generation: a policy that is set meanwhile is taken up at the next wake.
+        self.entry.obeyed.set(self.entry.account.generation());
+        let policy = self.entry.account.policy().clone();
+        self.to_server.obey(policy.max_client_message, policy.validate_utf8);
+        self.to_client.obey(policy.max_server_message, policy.validate_utf8);
     }
 
     /// Draws the consequences of what came from `from`.
@@ -250,7 +334,7 @@ impl Tunnel {
         if self.direction_to(to).is_told() {
             return;
         }
-        let farewell = cause.farewell(to, self.entry.account.policy.vanished_code);
+        let farewell = cause.farewell(to, &self.entry.account.policy());
         let (code, frame) = farewell.unzip();
         self.direction_to(to).end(frame, cause.comes_last(to));
         self.ending().codes.sent(to, code.unwrap_or_default());
@@ -262,8 +346,8 @@ impl Tunnel {
     }
 
     fn ending(&mut self) -> &mut Ending {
-        let timeout = self.entry.account.policy.close_timeout;
         self.ending.get_or_insert_with(|| {
+            let timeout = self.entry.account.policy().close_timeout;
             Box::new(Ending { cause: None, codes: Codes::default(), deadline: Box::pin(sleep(timeout)) })
         })
     }
@@ -341,6 +425,14 @@ impl Tunnel {
             cause: ending.and_then(|ending| ending.cause).unwrap_or(Cause::Panic),
         }
     }
+}
+
+/// Of what comes from the client, and from the server.
+fn inspectors(policy: &Policy, deflate: bool) -> [Inspector; 2] {
+    let limits = [(Role::Client, policy.max_client_message), (Role::Server, policy.max_server_message)];
+    limits.map(|(sender, max_message)| {
+        Inspector::new(Rules { sender, deflate, max_message, validate_utf8: policy.validate_utf8 })
+    })
 }
 
 impl Future for Tunnel {

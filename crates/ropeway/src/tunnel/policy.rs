@@ -15,6 +15,8 @@ pub struct Policy {
     pub validate_utf8: bool,
     /// Close code for a client whose server is lost without a Close frame.
     pub vanished_code: CloseCode,
+    /// Close code for a client whose tunnel the gateway ends in good order.
+    pub drain_code: CloseCode,
     /// How long a tunnel may take to end once its end has begun.
     pub close_timeout: Duration,
 }

@@ -14,8 +14,10 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::drain::Drain;
 use super::farewell::Cause;
-use super::{Claim, TunnelId};
+use super::{Account, Claim, TunnelId};
+use crate::lifecycle::Lifecycle;
 
 /// The live tunnels of one worker.
 #[derive(Default)]
@@ -25,6 +27,14 @@ pub struct Registry {
     ended: Cell<Progress>,
     /// All tunnels are to end, those that begin from now on included.
     order: Cell<Option<Cause>>,
+}
+
+/// The word to a tunnel that it is to end. It is said once: the first cause stays.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    None,
+    Given(Cause),
+    Heard,
 }
 
 /// What a tunnel shows to the rest of its worker.
@@ -37,8 +47,10 @@ pub(super) struct Entry {
     pub(super) client: IpAddr,
     pub(super) account: Claim,
     pub(super) progress: Cell<Progress>,
-    /// Set from outside, taken by the tunnel.
-    pub(super) order: Cell<Option<Cause>>,
+    /// The generation of the policy that the tunnel obeys.
+    pub(super) obeyed: Cell<u32>,
+    /// Given from outside, heard by the tunnel.
+    order: Cell<Order>,
     pub(super) waker: RefCell<Option<Waker>>,
 }
 
@@ -69,6 +81,8 @@ pub struct Registries(Arc<[mpsc::UnboundedSender<Ask>]>);
 pub enum Ask {
     /// Live tunnels, and what all tunnels so far have moved.
     Totals(oneshot::Sender<(usize, Progress)>),
+    /// To end some of them.
+    Drain(Drain),
 }
 
 impl Registries {
@@ -87,14 +101,23 @@ impl Registries {
 }
 
 impl Registry {
-    /// Answers questions until nobody can ask any more.
+    /// Answers questions until nobody can ask any more. What takes longer becomes a task of `lifecycle`.
     ///
     /// Cancel safe: a question is answered in one go.
-    pub async fn answer(self: Rc<Self>, mut questions: mpsc::UnboundedReceiver<Ask>) {
+    pub async fn answer(self: Rc<Self>, mut questions: mpsc::UnboundedReceiver<Ask>, lifecycle: &Lifecycle) {
         while let Some(question) = questions.recv().await {
             match question {
                 // Who asked and left does not want the answer.
                 Ask::Totals(reply) => drop(reply.send((self.live.borrow().len(), self.totals()))),
+                Ask::Drain(drain) => {
+                    let (registry, task) = (self.clone(), lifecycle.clone());
+                    lifecycle.spawn(async move {
+                        tokio::select! {
+                            () = drain.run(registry) => {}
+                            () = task.stopping() => {}
+                        }
+                    });
+                }
             }
         }
     }
@@ -106,6 +129,7 @@ impl Registry {
         client: IpAddr,
         account: Claim,
     ) -> Rc<Entry> {
+        let order = self.order.get().or_else(|| account.left().map(Cause::Drain));
         let entry = Rc::new(Entry {
             registry: self.clone(),
             id,
@@ -114,7 +138,8 @@ impl Registry {
             client,
             account,
             progress: Cell::default(),
-            order: Cell::new(self.order.get()),
+            obeyed: Cell::new(0),
+            order: Cell::new(order.map_or(Order::None, Order::Given)),
             waker: RefCell::default(),
         });
         self.live.borrow_mut().insert(id, entry.clone());
@@ -129,15 +154,36 @@ impl Registry {
     pub fn end_all(&self, cause: Cause) {
         self.order.set(Some(cause));
         for entry in self.live.borrow().values() {
-            entry.order.set(Some(cause));
-            if let Some(waker) = &*entry.waker.borrow() {
-                waker.wake_by_ref();
-            }
+            entry.tell(cause);
         }
+    }
+
+    /// The tunnels of `account` that were not told to end.
+    pub(super) fn untold(&self, account: &Arc<Account>) -> Vec<Rc<Entry>> {
+        let is_its = |entry: &Entry| Arc::ptr_eq(account, entry.account.account());
+        let live = self.live.borrow();
+        live.values().filter(|entry| entry.order.get() == Order::None && is_its(entry)).cloned().collect()
     }
 }
 
 impl Entry {
+    /// Has the tunnel end, unless it was told before.
+    pub(super) fn tell(&self, cause: Cause) {
+        if self.order.get() == Order::None {
+            self.order.set(Order::Given(cause));
+            if let Some(waker) = &*self.waker.borrow() {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
+    /// The cause, the first time that the tunnel asks after it was told.
+    pub(super) fn hear(&self) -> Option<Cause> {
+        let Order::Given(cause) = self.order.get() else { return None };
+        self.order.set(Order::Heard);
+        Some(cause)
+    }
+
     /// What the tunnel has moved still counts.
     pub(super) fn leave(&self) {
         self.registry.live.borrow_mut().remove(&self.id);

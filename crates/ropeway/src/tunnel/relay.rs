@@ -151,6 +151,13 @@ impl Direction {
         };
     }
 
+    /// Holds the sender to other rules: to the limit from its next frame on, to the check of text from its next message
+    /// on.
+    pub(super) fn obey(&mut self, max_message: u64, validate_utf8: bool) {
+        self.inspector.set_max_message(max_message);
+        self.inspector.set_validate_utf8(validate_utf8);
+    }
+
     /// Whether the receiver has been told that it is over, or will be.
     pub(super) fn is_told(&self) -> bool {
         !matches!(self.sink, Sink::Open)

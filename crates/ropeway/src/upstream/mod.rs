@@ -18,3 +18,4 @@ pub use handshake::{Agreed, Answer};
 pub use matcher::Matcher;
 pub use pool::Pool;
 pub use server::Server;
+use server::Standing;

@@ -1,29 +1,35 @@
 //! A pool: servers that are alike, and the rules for using them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::StatusCode;
 use ws::CloseCode;
 use ws::handshake::Offer;
 
-use super::Server;
 use super::asker::Asker;
 use super::balance::Balancer;
 use super::budget::RetryBudget;
 use super::handshake::{Agreed, Answer, Deadlines, Invitation, invite};
-use super::health::Watch;
+use super::health::{Condition, Health, Watch};
 use super::origin::OriginRule;
+use super::{Server, Standing};
 use crate::fault::Fault;
 use crate::net::reply::Reply;
-use crate::spec::health_check::HealthCheck;
+use crate::spec::departure::{Action, Departure};
 use crate::spec::pool::{Compression, Pool as PoolSpec};
 use crate::spec::types::Positive;
-use crate::tunnel::Counts;
+use crate::tunnel::farewell::Why;
 use crate::tunnel::policy::Policy;
+use crate::tunnel::registry::Registries;
+use crate::tunnel::{Account, Count};
 
 /// Servers of which any can take a client, with everything a user sets for them together.
 #[derive(Debug)]
 pub struct Pool {
+    /// Names it among all pools.
+    pub identity: String,
     pub(super) servers: Vec<Server>,
     pub(super) balancer: Balancer,
     pub(super) deadlines: Deadlines,
@@ -36,8 +42,14 @@ pub struct Pool {
     pub origin: OriginRule,
     /// What becomes of offers to compress.
     pub compression: Compression,
-    health_check: Option<HealthCheck>,
+    policy: Policy,
+    /// Servers that are used no more and may still have tunnels: for the case that they come back.
+    leaving: Vec<Standing>,
+    spec: PoolSpec,
 }
+
+/// Pools by identity: `pipeline/filter#`, and their own name or their role in the filter.
+pub type Pools = HashMap<String, Arc<Pool>>;
 
 /// How a handshake with a pool ended, where a server had a say.
 #[derive(Debug)]
@@ -50,18 +62,40 @@ pub enum Outcome {
 
 impl Pool {
     /// The pool that `spec` asks for, called `identity`. Servers that cannot be used yet are left out.
-    pub fn new(spec: &PoolSpec, identity: &str) -> Self {
+    ///
+    /// Of the `previous` pool of this identity it keeps what is the same: all if it was to be the same, else the counts
+    /// and the health of those servers that it has too. Nothing of that changes before [`Pool::take_over`].
+    pub fn new(spec: &PoolSpec, identity: &str, previous: Option<&Arc<Pool>>) -> Arc<Self> {
+        match previous {
+            Some(previous) if previous.spec == *spec => previous.clone(),
+            _ => Arc::new(Pool::build(spec, identity, previous.map(Arc::as_ref))),
+        }
+    }
+
+    fn build(spec: &PoolSpec, identity: &str, previous: Option<&Pool>) -> Self {
         let usable: Vec<_> = spec.servers.iter().filter(|server| !server.url.scheme().is_tls()).collect();
         let policy = policy(spec);
-        let live = Counts::new(usable.len());
-        let servers = usable.iter().enumerate();
         let initial = spec.health_check.as_ref().map(|check| check.initial).unwrap_or_default();
-        let servers =
-            servers.map(|(at, server)| Server::new(server, identity, &policy, live.at(at), initial));
+        let mut known = previous.map(Pool::standings).unwrap_or_default();
+        let servers = usable.iter().zip(Count::row(usable.len())).map(|(server, count)| {
+            let name = server.url.to_string();
+            let mut standing = match known.iter().position(|standing| standing.account.server == name) {
+                Some(at) => known.swap_remove(at),
+                None => Standing::new(&name, identity, &policy, count, initial),
+            };
+            if spec.health_check.is_none() {
+                // Nobody would find it well again.
+                standing.health = Arc::new(Health::new(initial));
+            }
+            Server::new(server, standing)
+        });
         let servers: Vec<_> = servers.collect();
+        known.retain(|standing| standing.account.live() > 0);
         let pool = Pool {
-            balancer: Balancer::new(&spec.load_balance, &servers, live),
+            identity: identity.to_owned(),
+            balancer: Balancer::new(&spec.load_balance, &servers),
             servers,
+            leaving: known,
             deadlines: Deadlines {
                 connect: spec.connect_timeout.get(),
                 handshake: spec.handshake_timeout.get(),
@@ -74,10 +108,61 @@ impl Pool {
                 false => OriginRule::SameHostOr(spec.origin_patterns.clone()),
             },
             compression: spec.compression,
-            health_check: spec.health_check.as_deref().cloned(),
+            policy,
+            spec: spec.clone(),
         };
         pool.choose_among_usable();
         pool
+    }
+
+    /// Everything that is known of the servers, those that are leaving included.
+    fn standings(&self) -> Vec<Standing> {
+        self.servers.iter().map(Server::standing).chain(self.leaving.iter().cloned()).collect()
+    }
+
+    /// Is in force from now on: live tunnels obey its rules, and those of servers that it has no more meet their fate.
+    pub fn take_over(&self, registries: &Registries) {
+        for server in &self.servers {
+            server.account().set_policy(&self.policy);
+            server.account().stay(Why::ServerRemoved);
+        }
+        for standing in &self.leaving {
+            standing.account.set_policy(&self.policy);
+            self.dismiss(&standing.account, registries);
+        }
+    }
+
+    /// Is in force no more, and no other pool stands for it.
+    pub fn dissolve(&self, registries: &Registries) {
+        for server in &self.servers {
+            self.dismiss(server.account(), registries);
+        }
+    }
+
+    fn dismiss(&self, account: &Arc<Account>, registries: &Registries) {
+        let Some(window) = window(self.spec.on_removed, Action::Drain) else { return };
+        if account.leave(Why::ServerRemoved, window, registries) {
+            let (pool, server, tunnels) = (&account.pool, &account.server, account.live());
+            tracing::info!(
+                pool,
+                server,
+                tunnels,
+                window_s = window.as_secs_f64(),
+                "server removed: its tunnels end"
+            );
+        }
+    }
+
+    /// Draws the consequences of a verdict about `server`: it is chosen or not, and its live tunnels meet their fate.
+    pub(super) fn heed(&self, server: &Server, condition: Condition, registries: &Registries) {
+        self.choose_among_usable();
+        let account = server.account();
+        if condition != Condition::Unhealthy {
+            return account.stay(Why::ServerUnhealthy);
+        }
+        if let Some(window) = window(self.spec.on_unhealthy, Action::Keep) {
+            account.leave(Why::ServerUnhealthy, window, registries);
+        }
     }
 
     /// The server at `place`.
@@ -90,9 +175,19 @@ impl Pool {
         self.balancer.set_usable(|place| self.servers[place].health().is_usable());
     }
 
+    /// The servers.
+    pub fn servers(&self) -> &[Server] {
+        &self.servers
+    }
+
+    /// Whether somebody watches over the servers.
+    pub fn is_watched(&self) -> bool {
+        self.spec.health_check.is_some()
+    }
+
     /// Who is to watch over the servers, where the user wants that.
     pub fn watches(self: &Arc<Self>) -> Vec<Watch> {
-        let Some(check) = &self.health_check else { return Vec::new() };
+        let Some(check) = &self.spec.health_check else { return Vec::new() };
         let servers = self.servers.iter().enumerate();
         servers.map(|(place, server)| Watch::new(self.clone(), place, server.url(), check)).collect()
     }
@@ -170,12 +265,22 @@ impl Pool {
     }
 }
 
+/// Over how long tunnels are to end, if they are; `default` is the action where the user names none.
+fn window(departure: Departure, default: Action) -> Option<Duration> {
+    match departure.action.unwrap_or(default) {
+        Action::Keep => None,
+        Action::Close => Some(Duration::ZERO),
+        Action::Drain => Some(departure.window.get()),
+    }
+}
+
 fn policy(spec: &PoolSpec) -> Policy {
     Policy {
         max_client_message: spec.client_max_msg_size.bytes().unwrap_or(u64::MAX),
         max_server_message: spec.server_max_msg_size.bytes().unwrap_or(u64::MAX),
         validate_utf8: spec.validate_utf8,
         vanished_code: CloseCode::new(spec.vanished_code.get()).unwrap_or(CloseCode::INTERNAL_ERROR),
+        drain_code: CloseCode::new(spec.drain_code.get()).unwrap_or(CloseCode::GOING_AWAY),
         close_timeout: spec.close_timeout.get(),
     }
 }

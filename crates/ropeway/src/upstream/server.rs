@@ -20,13 +20,30 @@ pub struct Server {
     weight: u32,
     max_connections: Option<u32>,
     account: Arc<Account>,
-    health: Health,
+    health: Arc<Health>,
+}
+
+/// What is kept of a server while the pools that have it change.
+#[derive(Clone, Debug)]
+pub(super) struct Standing {
+    pub(super) account: Arc<Account>,
+    pub(super) health: Arc<Health>,
+}
+
+impl Standing {
+    /// Of a server of which nothing is known.
+    pub(super) fn new(name: &str, pool: &str, policy: &Policy, live: Count, initial: Initial) -> Self {
+        Standing {
+            account: Arc::new(Account::new(pool, name, policy, live)),
+            health: Arc::new(Health::new(initial)),
+        }
+    }
 }
 
 impl Server {
     /// A server that is named, and not just an address, expects its name as `Host`, unless the user wants the
     /// client's kept.
-    pub(super) fn new(spec: &ServerSpec, pool: &str, policy: &Policy, live: Count, initial: Initial) -> Self {
+    pub(super) fn new(spec: &ServerSpec, standing: Standing) -> Self {
         let url = &spec.url;
         let own_host = match url.host() {
             Host::Name(_) if !*spec.keep_host => HeaderValue::from_str(url.authority()).ok(),
@@ -37,9 +54,19 @@ impl Server {
             own_host,
             weight: u32::from(spec.weight.get()),
             max_connections: spec.max_connections.map(Positive::get),
-            account: Arc::new(Account::new(pool, &url.to_string(), policy, live)),
-            health: Health::new(initial),
+            account: standing.account,
+            health: standing.health,
         }
+    }
+
+    /// Its tunnels.
+    pub fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    /// What a later pool goes on with.
+    pub(super) fn standing(&self) -> Standing {
+        Standing { account: self.account.clone(), health: self.health.clone() }
     }
 
     /// Its address within the pool.

@@ -12,4 +12,5 @@ mod health;
 mod hostile;
 mod layers;
 mod real;
+mod reload;
 mod tunnel;

@@ -10,10 +10,10 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use ropeway::net::Stream;
-use ropeway::tunnel::farewell::Cause;
+use ropeway::tunnel::farewell::{Cause, Why};
 use ropeway::tunnel::policy::Policy;
 use ropeway::tunnel::registry::Registry;
-use ropeway::tunnel::{Account, Claim, Counts, Leg, Record, Start, Tunnel, TunnelId};
+use ropeway::tunnel::{Account, Claim, Count, Leg, Record, Start, Tunnel, TunnelId};
 use tokio::task::yield_now;
 use tokio::time::advance;
 use ws::CloseCode;
@@ -65,7 +65,7 @@ impl Machine {
             address: Ipv4Addr::LOCALHOST.into(),
             id: TunnelId::random(),
             route: "in memory".into(),
-            account: Claim::new(Arc::new(Account::new("", "", &policy(), Counts::new(1).at(0)))),
+            account: Claim::new(Arc::new(Account::new("", "", &policy(), Count::single()))),
             deflate: false,
             client: leg(&client, &scenario.client),
             server: leg(&server, &scenario.server),
@@ -137,7 +137,7 @@ impl Machine {
     fn act(&mut self) -> bool {
         if self.stop && self.choices.one_in(10) {
             self.stop = false;
-            self.registry.end_all(Cause::Shutdown);
+            self.registry.end_all(Cause::Drain(Why::Shutdown));
             return true;
         }
         let client_first = self.choices.one_in(2);
@@ -162,6 +162,7 @@ fn policy() -> Policy {
         max_server_message: u64::MAX,
         validate_utf8: false,
         vanished_code: CloseCode::INTERNAL_ERROR,
+        drain_code: CloseCode::GOING_AWAY,
         close_timeout: CLOSE_TIMEOUT,
     }
 }

@@ -14,6 +14,9 @@ impl CloseCode {
     /// 1011, "internal error": what a client hears when its backend vanished, unless told otherwise.
     pub const INTERNAL_ERROR: Self = Self(1011);
 
+    /// 1001, "going away": what a client hears whose tunnel the gateway ends in good order, unless told otherwise.
+    pub const GOING_AWAY: Self = Self(1001);
+
     /// The code as it goes on the wire.
     pub const fn get(self) -> u16 {
         self.0

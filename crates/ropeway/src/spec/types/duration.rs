@@ -119,6 +119,44 @@ text_type!(Timeout, expects: "a duration such as 5s or 500ms", schema: {
     "examples": ["5s", "500ms"],
 });
 
+/// Over how long something is spread: a [`GoDuration`] of at most 24 hours. Default: 60 s.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Window(GoDuration);
+
+impl Window {
+    /// The longest there is.
+    pub const MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+    /// The same length as `std` has it.
+    pub const fn get(self) -> Duration {
+        self.0.get()
+    }
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self(GoDuration::from_secs(60))
+    }
+}
+
+impl FromStr for Window {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let duration: GoDuration = text.parse().map_err(|error: DurationError| error.to_string())?;
+        let fits = duration.get() <= Self::MAX;
+        fits.then_some(Self(duration)).ok_or_else(|| format!("a window is 24h at most, not {duration}"))
+    }
+}
+
+text_type!(Window, expects: "a duration such as 60s or 5m", schema: {
+    "type": ["string", "integer"],
+    "pattern": r"^\+?(0|(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)$",
+    "minimum": 0,
+    "maximum": 0,
+    "examples": ["60s", "5m"],
+});
+
 /// Why a text is no duration.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum DurationError {

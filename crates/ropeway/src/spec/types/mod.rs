@@ -17,7 +17,7 @@ mod server_url;
 mod text;
 
 pub use close_code::CloseCode;
-pub use duration::{DurationError, GoDuration, Timeout};
+pub use duration::{DurationError, GoDuration, Timeout, Window};
 pub use glob::Glob;
 pub use hash_key::HashKey;
 pub use http::{HeaderName, HttpMethod, StatusCode, StatusRange};

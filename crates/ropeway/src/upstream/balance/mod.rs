@@ -56,11 +56,12 @@ struct Lineup {
 }
 
 impl Balancer {
-    /// All of `servers` may be chosen; their tunnels are counted in `live`.
-    pub(super) fn new(spec: &LoadBalance, servers: &[Server], live: Counts) -> Self {
+    /// All of `servers` may be chosen.
+    pub(super) fn new(spec: &LoadBalance, servers: &[Server]) -> Self {
         // A server without a weight has the same as the others of its pool: none of them has one.
         let weights: Vec<_> = servers.iter().map(|server| server.weight().max(1)).collect();
         let ring = || Ring::new(servers.iter().map(Server::name).zip(weights.iter().copied()));
+        let live = servers.iter().map(|server| server.account().count().clone()).collect();
         Balancer::over(policy(spec, ring), live, weights)
     }
 

@@ -8,7 +8,7 @@ use http::{Request, request};
 use ws::CloseCode;
 
 use super::*;
-use crate::tunnel::{Account, Claim, policy};
+use crate::tunnel::{Account, Claim, Count, policy};
 
 /// A balancer over servers of these weights, and what counts their tunnels.
 struct Servers {
@@ -24,13 +24,14 @@ impl Servers {
             max_server_message: 1,
             validate_utf8: false,
             vanished_code: CloseCode::INTERNAL_ERROR,
+            drain_code: CloseCode::GOING_AWAY,
             close_timeout: Duration::ZERO,
         };
         let names: Vec<_> = (0..weights.len()).map(|number| format!("ws://10.0.0.1:{number}")).collect();
-        let live = Counts::new(weights.len());
-        let accounts = names.iter().enumerate();
-        let accounts = accounts.map(|(at, name)| Arc::new(Account::new("", name, &rules, live.at(at))));
-        let accounts = accounts.collect();
+        let accounts = names.iter().zip(Count::row(weights.len()));
+        let accounts = accounts.map(|(name, count)| Arc::new(Account::new("", name, &rules, count)));
+        let accounts: Vec<_> = accounts.collect();
+        let live = accounts.iter().map(|account| account.count().clone()).collect();
         let weights: Vec<_> = weights.iter().map(|weight| *weight.max(&1)).collect();
         let ring = Ring::new(names.iter().map(|name| &**name).zip(weights.iter().copied()));
         let (head, ()) = Request::new(()).into_parts();

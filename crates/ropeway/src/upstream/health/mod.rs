@@ -9,7 +9,7 @@ mod check;
 mod expected;
 mod watch;
 
-pub use watch::{Watch, start};
+pub use watch::{Watch, Watches};
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};

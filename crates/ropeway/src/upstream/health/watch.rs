@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::check::Check;
 use super::{Condition, Thresholds};
 use crate::lifecycle::Lifecycle;
 use crate::spec::health_check::HealthCheck as Spec;
 use crate::spec::types::ServerUrl;
+use crate::tunnel::registry::Registries;
 use crate::upstream::pool::Pool;
 use crate::upstream::server::Server;
 
@@ -21,17 +23,60 @@ const FIRST_WITHIN: Duration = Duration::from_secs(1);
 /// As many checks may be under way at once, over all pools: those of servers that do not answer hold a descriptor each.
 const AT_ONCE: usize = 64;
 
-/// Has all of `watches` check from now on until it is time to stop.
-pub fn start(watches: Vec<Watch>, lifecycle: &Lifecycle) {
-    let at_once = Rc::new(Semaphore::new(AT_ONCE));
-    for watch in watches {
-        let (task, at_once) = (lifecycle.clone(), at_once.clone());
-        lifecycle.spawn(async move {
-            tokio::select! {
-                () = watch.run(&at_once) => {}
-                () = task.stopping() => {}
+/// The watches over all pools, on the thread where they check.
+pub struct Watches {
+    lifecycle: Lifecycle,
+    registries: Registries,
+    at_once: Rc<Semaphore>,
+    watched: Vec<Watched>,
+}
+
+/// A pool, and what ends the watches over it.
+struct Watched {
+    pool: Arc<Pool>,
+    over: CancellationToken,
+}
+
+impl Watches {
+    /// None yet. They check as long as `lifecycle` does not stop.
+    pub fn new(lifecycle: &Lifecycle, registries: Registries) -> Self {
+        Watches {
+            registries,
+            lifecycle: lifecycle.clone(),
+            at_once: Rc::new(Semaphore::new(AT_ONCE)),
+            watched: Vec::new(),
+        }
+    }
+
+    /// Watches over `pools` from now on and over no other; where that was so already nothing changes.
+    pub fn set(&mut self, pools: &[Arc<Pool>]) {
+        let has = |watched: &Watched| pools.iter().any(|pool| Arc::ptr_eq(pool, &watched.pool));
+        for gone in self.watched.extract_if(.., |watched| !has(watched)) {
+            gone.over.cancel();
+        }
+        for pool in pools {
+            if !self.watched.iter().any(|watched| Arc::ptr_eq(pool, &watched.pool)) {
+                self.begin(pool);
             }
-        });
+        }
+    }
+
+    fn begin(&mut self, pool: &Arc<Pool>) {
+        let over = CancellationToken::new();
+        // The watches of the pool before it may have found something after this one was built.
+        pool.choose_among_usable();
+        for watch in pool.watches() {
+            let (task, at_once, over) = (self.lifecycle.clone(), self.at_once.clone(), over.clone());
+            let registries = self.registries.clone();
+            self.lifecycle.spawn(async move {
+                tokio::select! {
+                    () = watch.run(&at_once, &registries) => {}
+                    () = over.cancelled() => {}
+                    () = task.stopping() => {}
+                }
+            });
+        }
+        self.watched.push(Watched { pool: pool.clone(), over });
     }
 }
 
@@ -52,15 +97,10 @@ impl Watch {
         Watch { pool, place, check, thresholds, interval: spec.interval() }
     }
 
-    /// The server's pool, and its place there.
-    pub fn subject(&self) -> (Arc<Pool>, usize) {
-        (self.pool.clone(), self.place)
-    }
-
     /// Checks until it is dropped, each time with a permit of `at_once`.
     ///
     /// Cancel safe: dropped, the check under way is given up.
-    async fn run(self, at_once: &Semaphore) {
+    async fn run(self, at_once: &Semaphore, registries: &Registries) {
         sleep(FIRST_WITHIN.min(self.interval).mul_f64(fastrand::f64())).await;
         loop {
             // Never closed.
@@ -69,8 +109,8 @@ impl Watch {
             drop(permit);
             let Some(server) = self.pool.server(self.place) else { return };
             if let Some(condition) = server.health().note(result, self.thresholds) {
-                self.pool.choose_among_usable();
                 log(server, condition);
+                self.pool.heed(server, condition, registries);
             }
             // Not in step with other servers, nor with other gateways.
             sleep(self.interval.mul_f64(0.9 + 0.2 * fastrand::f64())).await;

@@ -4,12 +4,42 @@ mod backends;
 mod demo;
 mod logs;
 pub(crate) mod process;
+mod reload;
 mod run;
 mod texts;
 
+use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use testkit::{Backend, Peer};
+
+/// A folder that is removed in the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str, files: &[(&str, &str)]) -> Self {
+        let folder = std::env::temp_dir().join(format!("ropeway-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let folder = Folder(folder);
+        files.iter().for_each(|(file, text)| folder.write(file, text));
+        folder
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        fs::write(self.0.join(file), text).unwrap();
+    }
+
+    fn path(&self, file: &str) -> String {
+        self.0.join(file).display().to_string()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
 
 /// One server with the route `/ws` to a pool of `backends`; `pool` holds further lines of the pool.
 fn documents(port: u16, backends: &[SocketAddr], pool: &str) -> String {

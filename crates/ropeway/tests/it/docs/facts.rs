@@ -6,7 +6,7 @@ use std::fs;
 use ropeway::fault::{Blame, Fault};
 use ropeway::telemetry::{Live, Metrics};
 use ropeway::tunnel::Side;
-use ropeway::tunnel::farewell::Cause;
+use ropeway::tunnel::farewell::{Cause, Why};
 use testkit::{Backend, TestGateway, record};
 use ws::handshake::{RequestFault, ResponseFault};
 use ws::{CloseCode, Violation};
@@ -67,9 +67,10 @@ fn operations_has_every_metric() {
     // What has no figure yet is not shown.
     metrics.answered(http::StatusCode::OK, None);
     metrics.ended("client", "closed".into());
+    metrics.reloaded("ok");
     let text = metrics.text(Live::default());
     let names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
-    assert_eq!(names.len(), 5, "{text}");
+    assert_eq!(names.len(), 6, "{text}");
     for name in names {
         let (name, kind) = name.split_once(' ').unwrap();
         let end = if kind == "counter" { "_total" } else { "" };
@@ -81,7 +82,7 @@ fn operations_has_every_metric() {
 fn cause_side(cause: Cause) -> &'static str {
     match cause {
         Cause::Closed(..) | Cause::Vanished(_) | Cause::Violation(..) => "client or server",
-        Cause::Shutdown | Cause::Panic => "gateway",
+        Cause::Drain(_) | Cause::Panic => "gateway",
     }
 }
 
@@ -142,12 +143,14 @@ fn stands_in_the_list(fault: &Fault) {
 }
 
 /// One of each; `violation` with one of its rules for all.
-fn causes() -> [Cause; 5] {
+fn causes() -> [Cause; 7] {
     [
         Cause::Closed(Side::Client, Some(CloseCode::GOING_AWAY)),
         Cause::Vanished(Side::Client),
         Cause::Violation(Side::Client, Violation::MessageTooBig { limit: 1, size: 2 }),
-        Cause::Shutdown,
+        Cause::Drain(Why::Shutdown),
+        Cause::Drain(Why::ServerRemoved),
+        Cause::Drain(Why::ServerUnhealthy),
         Cause::Panic,
     ]
 }
