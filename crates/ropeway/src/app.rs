@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::mpsc;
@@ -24,11 +24,18 @@ use crate::supervisor::load::Objects;
 use crate::supervisor::plan::Plan;
 use crate::supervisor::{PrepareError, Prepared, Supervisor};
 use crate::telemetry::Metrics;
+use crate::tunnel::drain::{Drain, Pace, Whose};
+use crate::tunnel::farewell::Why;
+use crate::tunnel::registry::Ask;
 use crate::upstream::Pool;
 use crate::upstream::health::Watches;
 
 /// How long the tunnels of a stopping gateway may take to end: their own deadlines, and some.
 const PATIENCE: Duration = Timeout::MAX.saturating_add(Duration::from_secs(1));
+
+/// How often to look whether the last tunnel of a gateway that drains has ended, and how often to tell how it goes.
+const LOOK: Duration = Duration::from_millis(50);
+const BETWEEN_PROGRESS: Duration = Duration::from_secs(5);
 
 /// What is set for the process and not in documents.
 #[derive(Clone, Debug, Default)]
@@ -145,6 +152,29 @@ impl Gateway {
     /// For how many tunnels there are descriptors.
     pub fn room(&self) -> usize {
         self.room.connections
+    }
+
+    /// Accepts no more, and lets go of the tunnels as `drain` says, until there are none or its deadline has come. Tells
+    /// `progress` now and then how many are left.
+    pub fn drain(&mut self, mut progress: impl FnMut(usize)) {
+        self.ready.store(false, Ordering::Relaxed);
+        self.supervisor.close();
+        let pace = self.supervisor.drain_pace();
+        let registries = self.workers.registries();
+        // Each worker takes its share of the rate.
+        let pace_of_each = Pace { max_rate: pace.max_rate / self.workers.count() as f64, ..pace };
+        let (whose, called_off) = (Whose::All, CancellationToken::new());
+        let drain = Drain { whose, why: Why::Shutdown, pace: pace_of_each, called_off };
+        registries.ask(|| Ask::Drain(drain.clone()));
+        let mut told = Instant::now();
+        progress(registries.tunnels());
+        while registries.tunnels() > 0 && pace.deadline.into_std() > Instant::now() {
+            thread::sleep(LOOK);
+            if told.elapsed() >= BETWEEN_PROGRESS {
+                told = Instant::now();
+                progress(registries.tunnels());
+            }
+        }
     }
 
     /// Accepts no more, tells every tunnel's two sides, and waits until all have ended; each pool's `closeTimeout`

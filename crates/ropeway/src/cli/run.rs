@@ -41,7 +41,7 @@ pub(super) fn run(run: &Run) -> ExitCode {
     }
     log(&loaded.diagnostics);
     let options = Options { workers: run.workers, admin: run.admin };
-    let serve = |gateway: &mut Gateway, requests: &Receiver<Request>| loop {
+    let mut serve = |gateway: &mut Gateway, requests: &Receiver<Request>| loop {
         match requests.recv_timeout(LOOK) {
             Ok(Request::Reload) => reload(gateway, paths),
             Err(RecvTimeoutError::Timeout) => {
@@ -52,7 +52,11 @@ pub(super) fn run(run: &Run) -> ExitCode {
             Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return,
         }
     };
-    start_and_stop(loaded.objects, &options, serve)
+    start_and_stop(loaded.objects, &options, |gateway, requests| {
+        serve(gateway, requests);
+        tracing::info!("draining; a second signal stops at once");
+        gateway.drain(|tunnels| tracing::info!(tunnels, "draining"));
+    })
 }
 
 /// Carries traffic with two echo backends of its own until it is told to stop.
@@ -86,7 +90,7 @@ fn start_and_stop(
     }
     tracing::info!(room_for = gateway.room(), "ready for tunnels");
     serve(&mut gateway, &requests);
-    tracing::info!("stopping; a second signal stops at once");
+    tracing::info!("stopping");
     gateway.stop();
     ExitCode::SUCCESS
 }

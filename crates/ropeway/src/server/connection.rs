@@ -146,10 +146,10 @@ impl Visit<'_> {
             .keep_alive(self.front.serving.load().keep_alive && self.welcome)
             .header_read_timeout(self.head_timeout());
         let mut connection = http.serve_connection(TokioIo::new(stream), service);
-        let mut stopping = pin!(self.local.lifecycle.stopping());
+        let mut closed = pin!(self.front.closed.cancelled());
         let mut graceful = false;
         let served = poll_fn(|cx| {
-            if !graceful && stopping.as_mut().poll(cx).is_ready() {
+            if !graceful && closed.as_mut().poll(cx).is_ready() {
                 graceful = true;
                 Pin::new(&mut connection).graceful_shutdown();
             }

@@ -140,6 +140,11 @@ impl Workers {
         &self.stop
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.all.len()
+    }
+
     /// Where to ask about tunnels.
     pub fn registries(&self) -> Registries {
         Registries::new(self.all.iter().map(|worker| worker.questions.clone()).collect())

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::{
     Check, Diagnostic, NotYet, Reader, Spanned, Untyped,
+    drain::Drain,
     tracing::Tracing,
     types::{BodyLimit, GoDuration, HeaderName, HttpMethod, IpRange, Name, Pattern, Port, Positive, Secret},
 };
@@ -40,6 +41,9 @@ pub struct HttpServer {
     /// processor is busy as long as they come. Workers serve all listeners, so the longest counts. Default: 0s, none.
     #[serde(default)]
     pub busy_poll: Spanned<GoDuration>,
+    /// How the gateway lets go of its tunnels when it is told to stop.
+    #[serde(default)]
+    pub drain: Drain,
     /// Whether to append the client's address to `X-Forwarded-For`. Default: false. A `WebSocketProxy` appends it in
     /// any case, and never twice.
     #[serde(default, rename = "xForwardedFor")]
@@ -257,6 +261,7 @@ impl Check for HttpServer {
             );
         }
         self.check_certificates(reader);
+        self.drain.check(reader);
         if self.busy_poll.get() > MAX_BUSY_POLL {
             reader.report(
                 Diagnostic::error("`busyPoll` is at most 1ms")

@@ -6,6 +6,7 @@
 mod de;
 pub mod departure;
 mod diagnostics;
+pub mod drain;
 mod fields;
 pub mod health_check;
 pub mod http_server;

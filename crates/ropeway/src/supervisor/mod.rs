@@ -19,14 +19,18 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use self::build::{InForce, address, build};
 use self::load::{Named, Objects};
 use self::plan::Plan;
 use crate::net::listener::listen;
 use crate::server::serving::{Front, Serving};
 use crate::server::worker::Workers;
+use crate::spec::drain::Drain;
 use crate::spec::http_server::HttpServer;
 use crate::telemetry::Metrics;
+use crate::tunnel::drain::Pace;
 use crate::upstream::Pool;
 
 /// What is in force.
@@ -176,6 +180,24 @@ impl Supervisor {
     /// Where it listens, in the order of the documents.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.listening.iter().map(|listening| listening.bound)
+    }
+
+    /// Accepts no more connections, and ends those that wait for their next request.
+    pub fn close(&self) {
+        self.listening.iter().for_each(|listening| listening.front.closed.cancel());
+    }
+
+    /// How to let go of all tunnels from now on: they may have come through any of the listeners, so the longest time and
+    /// the highest rate count.
+    pub fn drain_pace(&self) -> Pace {
+        let drains = || self.objects.servers.iter().map(|server| &server.spec.drain);
+        let now = Instant::now();
+        let rate = drains().map(|drain| drain.max_rate).max().unwrap_or_default();
+        Pace {
+            end: now + drains().map(|drain| drain.window).max().unwrap_or_default().get(),
+            max_rate: rate.per_second().into(),
+            deadline: now + drains().map(Drain::deadline).max().unwrap_or_default().get(),
+        }
     }
 
     /// How long workers are to look for events before they sleep. They serve all listeners, so the longest counts.

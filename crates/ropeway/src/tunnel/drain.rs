@@ -15,29 +15,48 @@ use super::{Account, TunnelId};
 /// How often it is decided whose turn it is: at least every so often, and at most.
 const TICK: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
 
-/// An order to end the tunnels of a server.
+/// An order to end tunnels.
 #[derive(Clone, Debug)]
 pub struct Drain {
-    /// Whose tunnels.
-    pub account: Arc<Account>,
-    /// The cause that the tunnels end with.
+    /// Which ones.
+    pub whose: Whose,
+    /// The cause that they end with.
     pub why: Why,
-    /// Until then the ends are spread.
-    pub end: Instant,
+    /// When they end.
+    pub pace: Pace,
     /// Cancelled, those that were not told yet live on.
     pub called_off: CancellationToken,
 }
 
+/// Which tunnels are to end, those included that begin meanwhile.
+#[derive(Clone, Debug)]
+pub enum Whose {
+    /// Every one.
+    All,
+    /// Those of a server.
+    Server(Arc<Account>),
+}
+
+/// How fast tunnels end.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Until then their ends are spread evenly.
+    pub end: Instant,
+    /// Ends in a second, at most; so it may take longer.
+    pub max_rate: f64,
+    /// Whoever is left then ends at once.
+    pub deadline: Instant,
+}
+
 impl Drain {
-    /// Ends those tunnels that are in `registry`. It is over when its time is and the server has none, anywhere, or when
-    /// it is called off.
+    /// Ends those tunnels that are in `registry`. It is over when its time is and none is left, or when it is called off.
     ///
     /// Cancel safe: dropped, those that were not told yet live on.
     pub(super) async fn run(self, registry: Rc<Registry>) {
         let telling = async {
-            let mut rota = Rota::until(self.end);
-            while self.account.live() > 0 || !rota.is_over() {
-                let pause = rota.next(registry.untold(&self.account), |entry| {
+            let mut rota = Rota::at(self.pace);
+            while self.is_needed() || !rota.is_over() {
+                let pause = rota.next(registry.untold(&self.whose), |entry| {
                     entry.tell(Cause::Drain(self.why));
                 });
                 sleep(pause).await;
@@ -48,11 +67,27 @@ impl Drain {
             () = self.called_off.cancelled() => {}
         }
     }
+
+    /// Whether there may still be tunnels that were not told, or are about to begin.
+    fn is_needed(&self) -> bool {
+        match &self.whose {
+            Whose::All => true,
+            Whose::Server(account) => account.live() > 0,
+        }
+    }
+}
+
+impl Pace {
+    /// Evenly over `window` from now on.
+    pub fn over(window: Duration) -> Self {
+        let end = Instant::now() + window;
+        Pace { end, max_rate: f64::INFINITY, deadline: end }
+    }
 }
 
 /// Whose turn it is.
 struct Rota {
-    end: Instant,
+    pace: Pace,
     last: Instant,
     /// Turns that are due; a broken one waits until it is whole.
     due: f64,
@@ -61,42 +96,85 @@ struct Rota {
 }
 
 impl Rota {
-    fn until(end: Instant) -> Self {
+    fn at(pace: Pace) -> Self {
         // Many gateways may be told to drain at once: not all begin with the first tunnel at once.
-        Rota { end, last: Instant::now(), due: fastrand::f64(), moved: HashMap::new() }
+        Rota { pace, last: Instant::now(), due: fastrand::f64(), moved: HashMap::new() }
     }
 
     /// Whether every tunnel has had its turn that was there in time.
     fn is_over(&self) -> bool {
-        self.last >= self.end
+        self.last >= self.pace.deadline
     }
 
     /// Calls `tell` for those of `waiting` whose turn it is, and says when to look again.
     fn next(&mut self, waiting: Vec<Rc<Entry>>, tell: impl FnMut(&Entry)) -> Duration {
-        let (left, now) = (self.end.saturating_duration_since(self.last), Instant::now());
-        let passed = now - self.last;
-        let count = waiting.len();
-        let turns = if passed >= left {
-            count
-        } else {
-            self.due += count as f64 * passed.div_duration_f64(left);
-            let turns = (self.due as usize).min(count);
-            self.due -= turns as f64;
-            turns
-        };
-        self.last = now;
+        let turns = self.turns(waiting.len(), Instant::now());
         let mut waiting = self.idle_first(waiting);
         let still = waiting.split_off(turns);
         waiting.iter().map(Rc::as_ref).for_each(tell);
         self.moved = still.iter().map(|entry| (entry.id, entry.progress.get())).collect();
-        let each =
-            self.end.saturating_duration_since(now) / u32::try_from(still.len()).unwrap_or(u32::MAX).max(1);
+        let left = self.pace.end.saturating_duration_since(self.last);
+        let each = left / u32::try_from(still.len()).unwrap_or(u32::MAX).max(1);
         each.clamp(TICK.0, TICK.1)
+    }
+
+    /// How many of `count` that wait have their turn, as it is `now`.
+    fn turns(&mut self, count: usize, now: Instant) -> usize {
+        let (left, passed) = (self.pace.end.saturating_duration_since(self.last), now - self.last);
+        self.last = now;
+        if now >= self.pace.deadline {
+            return count;
+        }
+        let share = if passed < left { passed.div_duration_f64(left) } else { 1.0 };
+        let most = self.pace.max_rate * passed.as_secs_f64();
+        self.due += (count as f64 * share).min(most);
+        let turns = (self.due as usize).min(count);
+        self.due -= turns as f64;
+        turns
     }
 
     /// Who has moved nothing of late loses least.
     fn idle_first(&self, mut waiting: Vec<Rc<Entry>>) -> Vec<Rc<Entry>> {
         waiting.sort_by_key(|entry| self.moved.get(&entry.id) != Some(&entry.progress.get()));
         waiting
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many of a thousand tunnels have had their turn, at the end of each second.
+    fn ends(window: u64, max_rate: f64, deadline: u64) -> Vec<usize> {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let pace = Pace { end: at(1000 * window), max_rate, deadline: at(1000 * deadline) };
+        let mut rota = Rota { last: start, due: 0.0, ..Rota::at(pace) };
+        let mut left = 1000;
+        let mut second = |number: u64| {
+            for tick in 1..=50 {
+                left -= rota.turns(left, at(1000 * number + 20 * tick));
+            }
+            1000 - left
+        };
+        (0..deadline).map(&mut second).collect()
+    }
+
+    #[test]
+    fn ends_are_spread_over_the_window() {
+        for (second, count) in ends(10, f64::INFINITY, 10).into_iter().enumerate() {
+            let expected = 100 * (second + 1);
+            assert!(count.abs_diff(expected) <= 5, "{count} and not {expected} after second {second}");
+        }
+    }
+
+    #[test]
+    fn a_rate_stretches_the_window_up_to_the_deadline() {
+        let expected = [50, 100, 150, 200, 250, 1000];
+        let counts = ends(2, 50.0, 6);
+        assert!(
+            counts.iter().zip(expected).all(|(count, expected)| count.abs_diff(expected) <= 2),
+            "{counts:?}"
+        );
     }
 }

@@ -29,7 +29,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 use ws::{Inspector, Role, Rules};
 
-use self::drain::Drain;
+use self::drain::{Drain, Pace, Whose};
 use self::farewell::{Cause, Why};
 use self::policy::Policy;
 use self::record::{CloseSeen, Codes};
@@ -168,12 +168,12 @@ impl Account {
         if self.leaving.load().as_ref().is_some_and(|leaving| leaving.why == why) {
             return false;
         }
-        let (end, called_off) = (Instant::now() + window, CancellationToken::new());
-        let leaving = Leaving { why, end, called_off: called_off.clone() };
+        let (pace, called_off) = (Pace::over(window), CancellationToken::new());
+        let leaving = Leaving { why, end: pace.end, called_off: called_off.clone() };
         if let Some(before) = self.leaving.swap(Some(Arc::new(leaving))) {
             before.called_off.cancel();
         }
-        let drain = Drain { account: self.clone(), why, end, called_off };
+        let drain = Drain { whose: Whose::Server(self.clone()), why, pace, called_off };
         registries.ask(|| Ask::Drain(drain.clone()));
         true
     }

@@ -14,9 +14,9 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::drain::Drain;
+use super::drain::{Drain, Whose};
 use super::farewell::Cause;
-use super::{Account, Claim, TunnelId};
+use super::{Claim, TunnelId};
 use crate::lifecycle::Lifecycle;
 
 /// The live tunnels of one worker.
@@ -100,6 +100,20 @@ impl Registries {
     }
 }
 
+impl Registries {
+    /// How many tunnels are open. Waits for the workers to say so: not to be called on one of them.
+    pub fn tunnels(&self) -> usize {
+        let mut answers = Vec::new();
+        self.ask(|| {
+            let (reply, answer) = oneshot::channel();
+            answers.push(answer);
+            Ask::Totals(reply)
+        });
+        // A worker that has stopped has none.
+        answers.into_iter().filter_map(|answer| answer.blocking_recv().ok()).map(|(open, _)| open).sum()
+    }
+}
+
 impl Registry {
     /// Answers questions until nobody can ask any more. What takes longer becomes a task of `lifecycle`.
     ///
@@ -158,11 +172,14 @@ impl Registry {
         }
     }
 
-    /// The tunnels of `account` that were not told to end.
-    pub(super) fn untold(&self, account: &Arc<Account>) -> Vec<Rc<Entry>> {
-        let is_its = |entry: &Entry| Arc::ptr_eq(account, entry.account.account());
+    /// Those of its tunnels that are meant and were not told to end.
+    pub(super) fn untold(&self, whose: &Whose) -> Vec<Rc<Entry>> {
+        let is_meant = |entry: &Entry| match whose {
+            Whose::All => true,
+            Whose::Server(account) => Arc::ptr_eq(account, entry.account.account()),
+        };
         let live = self.live.borrow();
-        live.values().filter(|entry| entry.order.get() == Order::None && is_its(entry)).cloned().collect()
+        live.values().filter(|entry| entry.order.get() == Order::None && is_meant(entry)).cloned().collect()
     }
 }
 

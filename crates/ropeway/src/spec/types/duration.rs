@@ -120,12 +120,17 @@ text_type!(Timeout, expects: "a duration such as 5s or 500ms", schema: {
 });
 
 /// Over how long something is spread: a [`GoDuration`] of at most 24 hours. Default: 60 s.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Window(GoDuration);
 
 impl Window {
     /// The longest there is.
     pub const MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+    /// A window of whole seconds, at most 65,535.
+    pub const fn from_secs(seconds: u16) -> Self {
+        Self(GoDuration::from_secs(seconds as u64))
+    }
 
     /// The same length as `std` has it.
     pub const fn get(self) -> Duration {
@@ -135,7 +140,7 @@ impl Window {
 
 impl Default for Window {
     fn default() -> Self {
-        Self(GoDuration::from_secs(60))
+        Self::from_secs(60)
     }
 }
 

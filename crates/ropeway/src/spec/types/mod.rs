@@ -12,6 +12,7 @@ mod limits;
 mod name;
 mod network;
 mod pattern;
+mod rate;
 mod secret;
 mod server_url;
 mod text;
@@ -25,6 +26,7 @@ pub use limits::{BodyLimit, MessageLimit, Permil, Port, Positive, Weight};
 pub use name::Name;
 pub use network::IpRange;
 pub use pattern::Pattern;
+pub use rate::Rate;
 pub use secret::Secret;
 pub use server_url::{Host, Scheme, ServerUrl};
 

@@ -24,7 +24,7 @@ fn json_logs_are_one_object_a_line() {
     }
     let warned = log.iter().filter(|line| line["level"] == "WARN").map(text).collect::<Vec<_>>();
     assert_eq!(warned.len(), 1, "{warned:?}");
-    assert!(warned[0].contains("standard input:18:5") && warned[0].contains("serverTags"), "{warned:?}");
+    assert!(warned[0].contains("standard input:19:5") && warned[0].contains("serverTags"), "{warned:?}");
     for expected in ["listening", "ready for tunnels", "tunnel open", "tunnel closed"] {
         assert!(log.iter().any(|line| text(line) == expected), "{expected} in {log:#?}");
     }

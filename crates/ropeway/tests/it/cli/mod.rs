@@ -2,6 +2,7 @@
 
 mod backends;
 mod demo;
+mod drain;
 mod logs;
 pub(crate) mod process;
 mod reload;
@@ -46,7 +47,7 @@ fn documents(port: u16, backends: &[SocketAddr], pool: &str) -> String {
     let servers: String = backends.iter().map(|address| format!("    - url: ws://{address}\n")).collect();
     let pool: String = pool.lines().map(|line| format!("    {line}\n")).collect();
     format!(
-        "name: front\nkind: HTTPServer\nport: {port}\naddress: 127.0.0.1\nrules:\n- paths:\n  - path: /ws\n\
+        "name: front\nkind: HTTPServer\nport: {port}\naddress: 127.0.0.1\ndrain: {{ window: 0 }}\nrules:\n- paths:\n  - path: /ws\n\
          \x20   backend: chat\n---\nname: chat\nkind: Pipeline\nfilters:\n- name: proxy\n  kind: WebSocketProxy\n\
          \x20 pools:\n  - servers:\n{servers}{pool}"
     )

@@ -80,11 +80,11 @@ fn a_faulty_file_changes_nothing_and_every_fault_is_told() {
     let errors = running.messages("ERROR");
     let place = |line: usize| format!("main.yaml:{line}:");
     assert!(
-        errors.iter().any(|error| error.contains(&place(18)) && error.contains("`clientMaxMsgSize`")),
+        errors.iter().any(|error| error.contains(&place(19)) && error.contains("`clientMaxMsgSize`")),
         "{errors:?}"
     );
     assert!(
-        errors.iter().any(|error| error.contains(&place(19)) && error.contains("`connectTimeout`")),
+        errors.iter().any(|error| error.contains(&place(20)) && error.contains("`connectTimeout`")),
         "{errors:?}"
     );
     client.send(&masked(op::TEXT, b"message"));

@@ -43,9 +43,9 @@ fn what_cannot_be_run_starts_nothing() {
     let table: &[(&[&str], &[&str])] = &[
         (&["missing.yaml"], &["cannot read", "missing.yaml", "No such file"]),
         (&["empty"], &["there is no *.yaml, *.yml or *.json file to read"]),
-        (&["key.yaml"], &["key.yaml:5:1", "rulez", "did you mean `rules`?", "nothing was started"]),
+        (&["key.yaml"], &["key.yaml:6:1", "rulez", "did you mean `rules`?", "nothing was started"]),
         (&["syntax.yaml"], &["syntax.yaml:", "nothing was started"]),
-        (&["backend.yaml"], &["backend.yaml:8:14", "did you mean `chat`?", "nothing was started"]),
+        (&["backend.yaml"], &["backend.yaml:9:14", "did you mean `chat`?", "nothing was started"]),
         (&["good.yaml", "good.yaml"], &["two objects are called `front`", "nothing was started"]),
         (&["good.yaml", "missing.yaml"], &["missing.yaml"]),
         (&[""], &["two objects are called `front`", "rulez", "syntax.yaml:", "nothing was started"]),

@@ -265,7 +265,7 @@ fn documents(pool: &str, servers: &[(&str, std::net::SocketAddr)]) -> String {
     let pool: String = pool.lines().map(|line| format!("    {line}\n")).collect();
     let port = free_port();
     let mut documents = format!(
-        "name: front\nkind: HTTPServer\nport: {port}\naddress: 127.0.0.1\nkeepAliveTimeout: 1s\nrules:\n- paths:\n"
+        "name: front\nkind: HTTPServer\nport: {port}\naddress: 127.0.0.1\nkeepAliveTimeout: 1s\ndrain: {{ window: 0 }}\nrules:\n- paths:\n"
     );
     for (name, _) in servers {
         documents += &format!("  - {{pathPrefix: /{name}, backend: {name}}}\n");
