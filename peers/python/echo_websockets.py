@@ -1,6 +1,6 @@
 """Echo backend on the library `websockets`.
 
-    echo_websockets.py [--port N] [--subprotocol NAME]... [--no-deflate]
+    echo_websockets.py [--port N] [--subprotocol NAME]... [--no-deflate] [--tls-cert FILE --tls-key FILE]
 
 Prints {"event": "ready", "port": N}, then "open" and "close" events (see ../README.md). A fragmented message is
 echoed with the fragments it came in. Ends when its standard input is closed.
@@ -8,6 +8,7 @@ echoed with the fragments it came in. Ends when its standard input is closed.
 
 import asyncio
 import itertools
+import ssl
 
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
@@ -18,7 +19,10 @@ ids = itertools.count(1)
 
 
 async def main():
-    flags = peer.echo_flags("echo backend on websockets").parse_args()
+    flags = peer.echo_flags("echo backend on websockets")
+    flags.add_argument("--tls-cert", help="speak TLS, with the certificate in this PEM file")
+    flags.add_argument("--tls-key", help="its private key")
+    flags = flags.parse_args()
     compression = None if flags.no_deflate else "deflate"
 
     def select(_connection, offered):
@@ -31,11 +35,20 @@ async def main():
         select_subprotocol=select,
         compression=compression,
         max_size=None,
+        ssl=tls_context(flags),
         ping_interval=None,  # what it sends is only what it was sent
         close_timeout=1,
     ) as server:
         peer.emit("ready", port=server.sockets[0].getsockname()[1])
         await peer.stdin_closed()
+
+
+def tls_context(flags):
+    if not flags.tls_cert:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(flags.tls_cert, flags.tls_key)
+    return context
 
 
 async def echo(connection):

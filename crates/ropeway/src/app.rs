@@ -27,8 +27,8 @@ use crate::telemetry::Metrics;
 use crate::tunnel::drain::{Drain, Pace, Whose};
 use crate::tunnel::farewell::Why;
 use crate::tunnel::registry::Ask;
-use crate::upstream::Pool;
 use crate::upstream::health::Watches;
+use crate::upstream::{Dialler, Pool};
 
 /// How long the tunnels of a stopping gateway may take to end: their own deadlines, and some.
 const PATIENCE: Duration = Timeout::MAX.saturating_add(Duration::from_secs(1));
@@ -44,6 +44,8 @@ pub struct Options {
     pub workers: usize,
     /// Where administration listens, if anywhere.
     pub admin: Option<SocketAddr>,
+    /// Name servers to ask instead of the system's.
+    pub resolvers: Vec<SocketAddr>,
 }
 
 /// A gateway that carries traffic until it is stopped.
@@ -80,7 +82,7 @@ impl Gateway {
     pub fn start(objects: Objects, options: &Options) -> Result<Gateway, StartError> {
         let metrics = Metrics::new();
         let busy_poll = Supervisor::busy_poll(&objects);
-        let supervisor = Supervisor::new(metrics.clone());
+        let supervisor = Supervisor::new(metrics.clone(), Dialler::new(options.resolvers.clone()));
         let prepared = supervisor.prepare(objects)?;
         let admin = options.admin.map(open).transpose()?;
 

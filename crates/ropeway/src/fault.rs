@@ -52,6 +52,8 @@ pub enum Fault {
     ConnectFailed,
     /// No connection to a server in time.
     ConnectTimeout,
+    /// The server was connected to, and could not be agreed with on TLS, or is not who it should be.
+    ServerTls,
     /// No answer of the server in time.
     HandshakeTimeout,
     /// The server closed the connection instead of an answer.
@@ -95,6 +97,7 @@ impl Fault {
             Fault::NoCapacity => "no_capacity",
             Fault::ConnectFailed => "connect_failed",
             Fault::ConnectTimeout => "connect_timeout",
+            Fault::ServerTls => "server_tls",
             Fault::HandshakeTimeout => "handshake_timeout",
             Fault::NoAnswer => "no_answer",
             Fault::AnswerMalformed | Fault::AnswerInvalid(_) => "answer_invalid",
@@ -115,9 +118,11 @@ impl Fault {
                 RequestFault::NotAnUpgrade | RequestFault::VersionMissing | RequestFault::VersionUnsupported,
             ) => StatusCode::UPGRADE_REQUIRED,
             Fault::Handshake(_) => StatusCode::BAD_REQUEST,
-            Fault::ConnectFailed | Fault::NoAnswer | Fault::AnswerMalformed | Fault::AnswerInvalid(_) => {
-                StatusCode::BAD_GATEWAY
-            }
+            Fault::ConnectFailed
+            | Fault::ServerTls
+            | Fault::NoAnswer
+            | Fault::AnswerMalformed
+            | Fault::AnswerInvalid(_) => StatusCode::BAD_GATEWAY,
             Fault::PipelineMissing
             | Fault::NoReply
             | Fault::Stopping
@@ -162,6 +167,7 @@ impl fmt::Display for Fault {
             Fault::NoCapacity => "all servers have as many connections as they may have: try again later",
             Fault::ConnectFailed => "no server could be connected to",
             Fault::ConnectTimeout => "no server could be connected to in time",
+            Fault::ServerTls => "no server could be spoken to securely",
             Fault::HandshakeTimeout => "the server did not answer in time",
             Fault::NoAnswer => "the server closed the connection without an answer",
             Fault::AnswerMalformed => {

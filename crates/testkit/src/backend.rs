@@ -19,7 +19,12 @@ pub struct Backend {
 impl Backend {
     /// Listens on a free port of 127.0.0.1.
     pub fn listen() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::listen_at(([127, 0, 0, 1], 0).into())
+    }
+
+    /// Listens at `address`.
+    pub fn listen_at(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         Backend { listener, address }

@@ -39,7 +39,7 @@ impl TestGateway {
     /// # Panics
     /// The documents have faults, or it cannot be started.
     pub fn start(documents: &str) -> Self {
-        Self::start_with(documents, &Options { workers: 2, admin: None })
+        Self::start_with(documents, &Options { workers: 2, ..Options::default() })
     }
 
     /// The same, with options of its own.

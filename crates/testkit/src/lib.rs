@@ -12,8 +12,11 @@ pub mod side;
 pub mod simulation;
 
 mod backend;
+mod certificates;
 mod frame;
 mod gateway;
+mod name_server;
+mod terminator;
 pub mod hostile;
 mod peer;
 mod records;
@@ -24,10 +27,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub use backend::{Backend, Serving};
+pub use certificates::{Authority, Identity};
 pub use frame::{Frame, close, frame, masked, op};
 pub use gateway::{TestGateway, free_port};
+pub use name_server::{NameServer, Says};
 pub use peer::{End, Peer, UPGRADE};
 pub use records::{Record, record, records};
+pub use terminator::{Hello, Manner, Terminator};
 pub use unreachable::{BlackHole, Refusing};
 pub use usage::Usage;
 

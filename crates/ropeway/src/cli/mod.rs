@@ -7,7 +7,7 @@ mod run;
 pub mod schema;
 
 use std::io::IsTerminal;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -81,6 +81,9 @@ struct Run {
     /// Do not look whether the files change; SIGHUP has them read again in any case
     #[arg(long)]
     no_watch: bool,
+    /// Ask this name server for the addresses of backends, may be given again [default: those of the system]
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = resolver)]
+    resolver: Vec<SocketAddr>,
     /// Threads that carry traffic [default: one per processor]
     #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
     workers: usize,
@@ -112,6 +115,13 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
     }
+}
+
+/// A name server; its port is 53 unless another is given.
+fn resolver(text: &str) -> Result<SocketAddr, String> {
+    let with_port = |ip: IpAddr| SocketAddr::new(ip, 53);
+    let address = text.parse().or_else(|_| text.parse().map(with_port));
+    address.map_err(|_| "write an IP address, with a port if that is not 53".to_owned())
 }
 
 /// Where to listen: no names, as one may stand for several addresses.

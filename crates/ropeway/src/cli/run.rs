@@ -40,7 +40,7 @@ pub(super) fn run(run: &Run) -> ExitCode {
         return failure(&"the configuration has faults: nothing was started");
     }
     log(&loaded.diagnostics);
-    let options = Options { workers: run.workers, admin: run.admin };
+    let options = Options { workers: run.workers, admin: run.admin, resolvers: run.resolver.clone() };
     let mut serve = |gateway: &mut Gateway, requests: &Receiver<Request>| loop {
         match requests.recv_timeout(LOOK) {
             Ok(Request::Reload) => reload(gateway, paths),

@@ -13,6 +13,7 @@ use crate::context::Context;
 use crate::spec::pipeline::Filter as Spec;
 use crate::spec::pool::Pool as PoolSpec;
 use crate::spec::{FilterSpec, KindReader};
+use crate::upstream::Dialler;
 use crate::upstream::pool::{Pool, Pools};
 
 /// Every kind of filter there is.
@@ -24,8 +25,11 @@ pub struct Kind {
     /// How its spec is read.
     pub reader: KindReader,
     /// Makes a filter of a spec, if that is of this kind.
-    pub build: fn(&dyn FilterSpec, &Deps<'_>) -> Option<Arc<dyn Filter>>,
+    pub build: Build,
 }
+
+/// Makes a filter of a spec, if that is of its kind.
+pub type Build = fn(&dyn FilterSpec, &Deps<'_>) -> Option<Arc<dyn Filter>>;
 
 /// What a filter is built with beside its spec.
 #[derive(Clone, Copy, Debug)]
@@ -34,13 +38,15 @@ pub struct Deps<'a> {
     pub identity: &'a str,
     /// The pools that are in force.
     pub pools: &'a Pools,
+    /// How servers are reached.
+    pub dialler: &'a Dialler,
 }
 
 impl Deps<'_> {
     /// The pool that `spec` asks for. It is called by its own name, or else by its `role` in the filter.
     pub fn pool(&self, spec: &PoolSpec, role: &str) -> Arc<Pool> {
         let identity = format!("{}#{}", self.identity, spec.name.as_ref().map_or(role, |name| name.as_str()));
-        Pool::new(spec, &identity, self.pools.get(&identity))
+        Pool::new(spec, &identity, self.dialler, self.pools.get(&identity))
     }
 }
 

@@ -22,7 +22,7 @@ use crate::spec::{Check, Diagnostic, FilterSpec, KindReader, Reader, Spanned};
 use crate::upstream::handshake::Invitation;
 use crate::upstream::headers::{end_to_end, pairs};
 use crate::upstream::pool::Outcome;
-use crate::upstream::{Agreed, Asker, Matcher, Pool};
+use crate::upstream::{Agreed, Asker, Matcher, Pool, tls};
 
 /// `WebSocketProxy`.
 pub const KIND: Kind = Kind {
@@ -83,6 +83,7 @@ impl Check for Spec {
         let mut names = HashMap::new();
         for pool in self.pools.iter() {
             pool.check(reader, pool.span());
+            tls::check(pool, reader);
             let Some(name) = &pool.name else { continue };
             if pool.is_candidate() && name.as_str() == MAIN {
                 let title = "a pool with a `filter` cannot be called `main`: that is the one without";

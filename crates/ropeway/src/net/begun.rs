@@ -6,12 +6,13 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+
+use super::Stream;
 
 /// A connection on which the first bytes were exchanged already, for one who does not know that.
 #[derive(Debug)]
 pub struct Begun {
-    tcp: TcpStream,
+    stream: Stream,
     /// Was read, and is to be read again.
     read: Bytes,
     written: Written,
@@ -28,23 +29,23 @@ enum Written {
 
 impl Begun {
     /// `read` came from the peer and is not answered yet.
-    pub fn reading(tcp: TcpStream, read: Bytes) -> Self {
-        Begun { tcp, read, written: Written::Nothing }
+    pub fn reading(stream: Stream, read: Bytes) -> Self {
+        Begun { stream, read, written: Written::Nothing }
     }
 
     /// All that is to be sent was sent, and `read` is what the peer said to it so far.
-    pub fn written(tcp: TcpStream, read: Bytes) -> Self {
-        Begun { tcp, read, written: Written::All(None) }
+    pub fn written(stream: Stream, read: Bytes) -> Self {
+        Begun { stream, read, written: Written::All(None) }
     }
 
     /// The connection, and what was read of it behind `taken`.
-    pub fn into_parts(self, taken: Bytes) -> (TcpStream, Bytes) {
+    pub fn into_parts(self, taken: Bytes) -> (Stream, Bytes) {
         if self.read.is_empty() {
-            return (self.tcp, taken);
+            return (self.stream, taken);
         }
         let mut early = BytesMut::from(taken);
         early.extend_from_slice(&self.read);
-        (self.tcp, early.freeze())
+        (self.stream, early.freeze())
     }
 }
 
@@ -60,7 +61,7 @@ impl AsyncRead for Begun {
             return Poll::Pending;
         }
         if self.read.is_empty() {
-            return Pin::new(&mut self.tcp).poll_read(cx, room);
+            return AsyncRead::poll_read(Pin::new(&mut self.stream), cx, room);
         }
         let length = self.read.len().min(room.remaining());
         room.put_slice(&self.read[..length]);
@@ -72,7 +73,7 @@ impl AsyncRead for Begun {
 impl AsyncWrite for Begun {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if let Written::Nothing = self.written {
-            return Pin::new(&mut self.tcp).poll_write(cx, bytes);
+            return AsyncWrite::poll_write(Pin::new(&mut self.stream), cx, bytes);
         }
         if let Written::All(Some(waiting)) = std::mem::replace(&mut self.written, Written::AllTwice) {
             waiting.wake();
@@ -81,10 +82,10 @@ impl AsyncWrite for Begun {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+        AsyncWrite::poll_shutdown(Pin::new(&mut self.stream), cx)
     }
 }

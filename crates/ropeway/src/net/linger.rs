@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, sink};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+use super::Stream;
 
 /// The most that is thrown away.
 const MAX_WASTE: u64 = 16 * 1024 * 1024;
@@ -14,10 +15,10 @@ const MAX_WASTE: u64 = 16 * 1024 * 1024;
 /// read it.
 ///
 /// Cancel safe: dropped, the connection is closed at once.
-pub async fn linger(mut tcp: TcpStream, patience: Duration) {
-    if tcp.shutdown().await.is_err() {
+pub async fn linger(mut stream: Stream, patience: Duration) {
+    if stream.shutdown().await.is_err() {
         return;
     }
     // In time or not, the connection is closed now.
-    let _ = timeout(patience, copy(&mut tcp.take(MAX_WASTE), &mut sink())).await;
+    let _ = timeout(patience, copy(&mut stream.take(MAX_WASTE), &mut sink())).await;
 }

@@ -8,5 +8,6 @@ pub mod linger;
 pub mod listener;
 pub mod reply;
 pub mod stream;
+pub mod tls;
 
 pub use stream::Stream;

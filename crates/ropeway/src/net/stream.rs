@@ -1,4 +1,4 @@
-//! One leg of a tunnel as bytes.
+//! A connection as bytes, whatever it runs over.
 
 use std::fmt;
 use std::io;
@@ -8,7 +8,9 @@ use std::task::{Context, Poll, ready};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
+
+use super::tls::TlsStream;
 
 /// A byte stream to a client or a server.
 ///
@@ -17,26 +19,43 @@ use tokio::net::TcpStream;
 pub enum Stream {
     /// Plain TCP.
     Tcp(TcpStream),
-    /// Anything else that moves bytes.
+    /// Anything else. Boxed together: each further kind here would cost every tunnel room for a tag.
+    Boxed(Box<Boxed>),
+}
+
+/// What is not plain TCP.
+pub enum Boxed {
+    /// A Unix socket.
+    Unix(UnixStream),
+    /// TLS over TCP. Boxed, as it is large.
+    Tls(Box<TlsStream>),
+    /// Anything that moves bytes; for tests.
     Other(Box<dyn Duplex>),
 }
 
-/// What [`Stream::Other`] can hold.
+/// What [`Boxed::Other`] can hold.
 pub trait Duplex: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
 
+const _: () = assert!(size_of::<Stream>() == size_of::<TcpStream>(), "no room for a tag");
+
 impl Stream {
+    /// One that runs over `other`; for tests.
+    pub fn other(other: impl Duplex + 'static) -> Self {
+        Boxed::Other(Box::new(other)).into()
+    }
+
     /// Reads into `room`; 0 bytes mean the peer will send no more.
     ///
     /// # Errors
-    /// The connection is lost.
+    /// The connection is lost. TLS that ends without a `close_notify` is lost, too (RFC 8446 6.1).
     #[inline]
     pub fn poll_read(&mut self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buffer = ReadBuf::new(room);
         ready!(match self {
             Stream::Tcp(tcp) => Pin::new(tcp).poll_read(cx, &mut buffer),
-            Stream::Other(other) => Pin::new(other).poll_read(cx, &mut buffer),
+            Stream::Boxed(boxed) => boxed.poll_read(cx, &mut buffer),
         })?;
         Poll::Ready(Ok(buffer.filled().len()))
     }
@@ -53,7 +72,7 @@ impl Stream {
     pub fn poll_look(&mut self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
         match self {
             Stream::Tcp(tcp) => tcp.poll_peek(cx, &mut ReadBuf::new(room)),
-            Stream::Other(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+            Stream::Boxed(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
         }
     }
 
@@ -77,7 +96,8 @@ impl Stream {
         Ok(())
     }
 
-    /// Writes some of `bytes`, which must not be empty, and says how many.
+    /// Writes some of `bytes`, which must not be empty, and says how many are on their way: nothing has to be flushed.
+    /// After `Pending` the next call must begin with the same bytes, as TLS may have sealed some of them.
     ///
     /// # Errors
     /// The connection is lost; a peer that takes 0 bytes counts as lost too.
@@ -85,7 +105,7 @@ impl Stream {
     pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(match self {
             Stream::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
-            Stream::Other(other) => Pin::new(other).poll_write(cx, bytes),
+            Stream::Boxed(boxed) => boxed.poll_write(cx, bytes),
         })?;
         Poll::Ready(if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(written) })
     }
@@ -97,8 +117,66 @@ impl Stream {
     pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Stream::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
-            Stream::Other(other) => Pin::new(other).poll_shutdown(cx),
+            Stream::Boxed(boxed) => boxed.poll_shutdown(cx),
         }
+    }
+}
+
+impl Boxed {
+    fn poll_read(&mut self, cx: &mut Context<'_>, room: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Boxed::Unix(unix) => Pin::new(unix).poll_read(cx, room),
+            Boxed::Tls(tls) => tls.poll_read(cx, room),
+            Boxed::Other(other) => Pin::new(other).poll_read(cx, room),
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Boxed::Unix(unix) => Pin::new(unix).poll_write(cx, bytes),
+            Boxed::Tls(tls) => tls.poll_write(cx, bytes),
+            Boxed::Other(other) => Pin::new(other).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Boxed::Unix(unix) => Pin::new(unix).poll_shutdown(cx),
+            Boxed::Tls(tls) => tls.poll_shutdown(cx),
+            Boxed::Other(other) => Pin::new(other).poll_shutdown(cx),
+        }
+    }
+}
+
+/// For whoever speaks HTTP on it; [`Stream::poll_write`] says what is asked of a writer.
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        room: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Stream::Tcp(tcp) => Pin::new(tcp).poll_read(cx, room),
+            Stream::Boxed(boxed) => boxed.poll_read(cx, room),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if bytes.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        Stream::poll_write(&mut self, cx, bytes)
+    }
+
+    /// What was written is on its way already.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Stream::poll_shutdown(&mut self, cx)
     }
 }
 
@@ -108,11 +186,27 @@ impl From<TcpStream> for Stream {
     }
 }
 
+impl From<Boxed> for Stream {
+    fn from(boxed: Boxed) -> Self {
+        Stream::Boxed(Box::new(boxed))
+    }
+}
+
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Stream::Tcp(tcp) => tcp.fmt(f),
-            Stream::Other(_) => f.write_str("Other"),
+            Stream::Boxed(boxed) => boxed.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for Boxed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Boxed::Unix(unix) => unix.fmt(f),
+            Boxed::Tls(_) => f.write_str("Tls"),
+            Boxed::Other(_) => f.write_str("Other"),
         }
     }
 }

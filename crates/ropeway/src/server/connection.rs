@@ -64,7 +64,7 @@ struct Visit<'a> {
 }
 
 /// A connection that serves no more requests, and what was read behind the last one.
-type Free = (TcpStream, Bytes);
+type Free = (Stream, Bytes);
 
 /// Serves a connection to its end, or to the start of its tunnel.
 pub(super) async fn serve_connection(arrival: Arrival, local: Rc<Local>) {
@@ -81,12 +81,12 @@ pub(super) async fn serve_connection(arrival: Arrival, local: Rc<Local>) {
         opening: Cell::default(),
         prepared: Cell::default(),
     };
-    let Some((tcp, early)) = visit.serve(tcp).await else { return };
+    let Some((stream, early)) = visit.serve(Stream::Tcp(tcp)).await else { return };
     match visit.opening.take() {
         Some(opening) => {
-            start_tunnel(opening, Leg { stream: Stream::Tcp(tcp), early }, &front.metrics, seat, &local);
+            start_tunnel(opening, Leg { stream, early }, &front.metrics, seat, &local);
         }
-        None => linger(tcp, LINGER).await,
+        None => linger(stream, LINGER).await,
     }
 }
 
@@ -95,42 +95,42 @@ impl Visit<'_> {
     ///
     /// Nearly every WebSocket is asked for by the first request of a connection, in one segment: that is read and
     /// answered here. All else is hyper's.
-    async fn serve(&self, mut tcp: TcpStream) -> Option<Free> {
-        let begin = self.read_first(&mut tcp).await?;
+    async fn serve(&self, mut stream: Stream) -> Option<Free> {
+        let begin = self.read_first(&mut stream).await?;
         if let Some((head, length)) = head::read_request(&begin) {
             let mut early = BytesMut::from(&begin[length..]);
             let reply = tokio::select! {
                 reply = self.answer_anew(head) => reply,
-                () = leaves(&mut tcp, &mut early) => return None,
+                () = leaves(&mut stream, &mut early) => return None,
                 () = self.too_long() => return None,
             };
             let spelling = reply.extensions().get::<Spelling>();
             let Some(spelling) = spelling.filter(|_| reply.status() == StatusCode::SWITCHING_PROTOCOLS)
             else {
                 self.prepared.set(Some(reply));
-                return self.go_on(tcp, [&begin[..length], &early].concat().into()).await;
+                return self.go_on(stream, [&begin[..length], &early].concat().into()).await;
             };
             let switching = head::write_switching(reply.headers(), spelling);
-            timeout(WRITE_PATIENCE, tcp.write_all(&switching)).await.ok()?.ok()?;
-            return Some((tcp, early.freeze()));
+            timeout(WRITE_PATIENCE, stream.write_all(&switching)).await.ok()?.ok()?;
+            return Some((stream, early.freeze()));
         }
-        self.go_on(tcp, begin).await
+        self.go_on(stream, begin).await
     }
 
     /// The first bytes of the connection. `None` when none come in time.
-    async fn read_first(&self, tcp: &mut TcpStream) -> Option<Bytes> {
+    async fn read_first(&self, stream: &mut Stream) -> Option<Bytes> {
         let mut begin = BytesMut::with_capacity(USUAL);
         tokio::select! {
-            read = tcp.read_buf(&mut begin) => (read.ok()? > 0).then(|| begin.freeze()),
+            read = stream.read_buf(&mut begin) => (read.ok()? > 0).then(|| begin.freeze()),
             () = sleep(self.head_timeout()) => None,
             () = self.local.lifecycle.stopping() => None,
         }
     }
 
     /// Has hyper answer the requests, of which the first begins with `begin`.
-    async fn go_on(&self, tcp: TcpStream, begin: Bytes) -> Option<Free> {
+    async fn go_on(&self, stream: Stream, begin: Bytes) -> Option<Free> {
         // Boxed: few connections come here, and the task of each has room for its largest part.
-        Box::pin(self.serve_requests(Begun::reading(tcp, begin))).await
+        Box::pin(self.serve_requests(Begun::reading(stream, begin))).await
     }
 
     async fn serve_requests(&self, stream: Begun) -> Option<Free> {
@@ -192,8 +192,8 @@ impl Visit<'_> {
 }
 
 /// Resolves when the client is gone. What it sends before that is put into `early`, as much as is allowed.
-async fn leaves(tcp: &mut TcpStream, early: &mut BytesMut) {
-    while tcp.read_buf(early).await.is_ok_and(|read| read > 0) {
+async fn leaves(stream: &mut Stream, early: &mut BytesMut) {
+    while stream.read_buf(early).await.is_ok_and(|read| read > 0) {
         if early.len() >= MAX_EARLY {
             pending::<()>().await;
         }

@@ -21,6 +21,7 @@ mod render;
 mod secrecy;
 mod source;
 mod suggest;
+pub mod tls;
 pub mod tracing;
 mod tree;
 pub mod types;

@@ -1,13 +1,16 @@
 //! A pool: backends that serve the same, and how they are used.
 
+use std::sync::LazyLock;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    Diagnostic, NotYet, Reader, Span, Spanned,
+    Check, Diagnostic, NotYet, Reader, Span, Spanned,
     departure::Departure,
     health_check::{DeprecatedHealthCheck, HealthCheck},
     pool_filter::PoolFilter,
+    tls::Tls,
     types::{
         CloseCode, Glob, GoDuration, HASH_KEY_FORMS, HashKey, HeaderName, Host, MessageLimit, Name, Positive,
         ServerUrl, Timeout, Weight,
@@ -43,7 +46,12 @@ pub struct Pool {
     #[serde(default)]
     pub origin_patterns: Vec<Glob>,
 
-    /// How long a TCP connection to a server may take to open, 1ms to 60s. Default: 2s.
+    /// How TLS is spoken with the servers at `wss` and `https`. Default: their certificates must be of their names, and
+    /// of an authority that the system trusts.
+    #[serde(default)]
+    pub tls: Option<Spanned<Tls>>,
+    /// How long a connection to a server may take to open, with the look-up of its name and the handshake of TLS; 1ms to
+    /// 60s. Default: 2s.
     #[serde(default = "connect_timeout")]
     pub connect_timeout: Timeout,
     /// How long a server may take to answer the handshake, 1ms to 60s. Default: 5s.
@@ -109,8 +117,12 @@ pub struct Pool {
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Server {
-    /// Where it is: scheme (`ws` or `http`), host and maybe port. A path does nothing: the request keeps its own.
+    /// Where it is: scheme (`ws` or `http`, with TLS `wss` or `https`), host and maybe port; or `unix:` and the path of a
+    /// socket. The path of a request is its own: one that stands here does nothing.
     pub url: Spanned<ServerUrl>,
+    /// How TLS is spoken with it, instead of what the pool says: nothing of that is added.
+    #[serde(default)]
+    pub tls: Option<Spanned<Tls>>,
     /// Labels of your own.
     #[serde(default)]
     pub tags: Vec<String>,
@@ -121,8 +133,8 @@ pub struct Server {
     /// any number.
     #[serde(default)]
     pub max_connections: Option<Positive>,
-    /// Whether it gets the client's `Host` instead of its own name. Default: false. A server given by IP address gets
-    /// the client's in any case.
+    /// Whether it gets the client's `Host` instead of its own name. Default: false. A server given by IP address or
+    /// `unix:` gets the client's in any case.
     #[serde(default)]
     pub keep_host: Spanned<bool>,
 }
@@ -226,6 +238,16 @@ impl Pool {
         for server in &self.servers {
             server.check(reader);
         }
+        if let Some(tls) = &self.tls {
+            tls.check(reader);
+            if !self.servers.iter().any(|server| server.url.scheme().is_tls()) {
+                reader.report(
+                    Diagnostic::warning("`tls` does nothing here: no server of this pool has it")
+                        .at(tls.span())
+                        .help("it is for URLs that begin with `wss://` or `https://`"),
+                );
+            }
+        }
         if *self.insecure_skip_verify {
             reader.report(
                 Diagnostic::warning(
@@ -242,6 +264,13 @@ impl Pool {
         if let Some(filter) = &self.filter {
             filter.check(reader, filter.span());
         }
+    }
+
+    /// How TLS is spoken with `server`, if it is.
+    pub fn tls_of<'a>(&'a self, server: &'a Server) -> Option<&'a Tls> {
+        static DEFAULT: LazyLock<Tls> = LazyLock::new(Tls::default);
+        let own = server.tls.as_ref().or(self.tls.as_ref()).map_or(&*DEFAULT, |tls| &**tls);
+        server.url.scheme().is_tls().then_some(own)
     }
 
     fn check_weights(&self, reader: &Reader) {
@@ -266,9 +295,15 @@ impl Pool {
 impl Server {
     fn check(&self, reader: &Reader) {
         let at = self.url.span();
-        if self.url.scheme().is_tls() {
-            let title = "TLS to backends is not supported yet: this server will not be used";
-            reader.report(Diagnostic::warning(title).at(at));
+        if let Some(tls) = &self.tls {
+            tls.check(reader);
+            if !self.url.scheme().is_tls() {
+                reader.report(
+                    Diagnostic::warning("`tls` does nothing here: this server is spoken to in the clear")
+                        .at(tls.span())
+                        .help("write `wss://` in its `url`"),
+                );
+            }
         }
         if !self.url.unused().is_empty() {
             reader.report(
@@ -279,8 +314,14 @@ impl Server {
                 .help("use `rewriteTarget` of the HTTPServer's path to change it"),
             );
         }
-        if *self.keep_host && matches!(self.url.host(), Host::Ip(_)) {
-            let title = "`keepHost` changes nothing here: a server given by IP address gets the client's `Host` anyway";
+        let without_name = match self.url.host() {
+            Host::Name(_) => None,
+            Host::Ip(_) => Some("given by IP address"),
+            Host::Unix(_) => Some("on a Unix socket"),
+        };
+        if let Some(place) = without_name.filter(|_| *self.keep_host) {
+            let title =
+                format!("`keepHost` changes nothing here: a server {place} gets the client's `Host` anyway");
             reader.report(Diagnostic::note(title).at(self.keep_host.span()));
         }
     }

@@ -14,6 +14,7 @@ use crate::server::router::Router;
 use crate::server::serving::Serving;
 use crate::spec::http_server::HttpServer;
 use crate::spec::pipeline::{END, FlowNode, Pipeline as PipelineSpec};
+use crate::upstream::Dialler;
 use crate::upstream::pool::Pools;
 
 /// How long a connection may wait with its next request: not so long that silence is a way to hold all seats.
@@ -29,12 +30,12 @@ pub struct InForce {
 }
 
 /// Builds all of `objects`, which were found to be without errors. What says the same as in `old`, where it became
-/// `before`, is not built anew.
-pub fn build(objects: &Objects, old: &Objects, before: &InForce) -> InForce {
+/// `before`, is not built anew. Servers are reached by `dialler`.
+pub fn build(objects: &Objects, old: &Objects, before: &InForce, dialler: &Dialler) -> InForce {
     let pipelines = objects.pipelines.iter().map(|pipeline| {
         let name = pipeline.name.to_string();
         let same = old.pipelines.contains(pipeline).then(|| before.pipelines.get(&name).cloned()).flatten();
-        (name, same.unwrap_or_else(|| build_pipeline(pipeline, &before.pools)))
+        (name, same.unwrap_or_else(|| build_pipeline(pipeline, &before.pools, dialler)))
     });
     let pipelines: HashMap<_, _> = pipelines.collect();
     let steps = pipelines.values().flat_map(|pipeline| &pipeline.steps);
@@ -67,7 +68,7 @@ pub(super) fn address(server: &HttpServer) -> SocketAddr {
     SocketAddr::new(server.address.as_deref().copied().unwrap_or(any), server.port.get())
 }
 
-fn build_pipeline(pipeline: &Named<PipelineSpec>, pools: &Pools) -> Arc<Pipeline> {
+fn build_pipeline(pipeline: &Named<PipelineSpec>, pools: &Pools, dialler: &Dialler) -> Arc<Pipeline> {
     let name = pipeline.name.to_string();
     let filters: HashMap<_, _> = pipeline
         .spec
@@ -75,7 +76,7 @@ fn build_pipeline(pipeline: &Named<PipelineSpec>, pools: &Pools) -> Arc<Pipeline
         .iter()
         .filter_map(|filter| {
             let identity = &format!("{name}/{}", filter.name);
-            Some((&filter.name, filters::build(filter, &Deps { identity, pools })?))
+            Some((&filter.name, filters::build(filter, &Deps { identity, pools, dialler })?))
         })
         .collect();
     let flow = &pipeline.spec.flow;

@@ -31,12 +31,13 @@ use crate::spec::drain::Drain;
 use crate::spec::http_server::HttpServer;
 use crate::telemetry::Metrics;
 use crate::tunnel::drain::Pace;
-use crate::upstream::Pool;
+use crate::upstream::{Dialler, Pool};
 
 /// What is in force.
 #[derive(Debug)]
 pub struct Supervisor {
     metrics: Arc<Metrics>,
+    dialler: Dialler,
     objects: Objects,
     in_force: InForce,
     listening: Vec<Listening>,
@@ -81,10 +82,11 @@ pub struct PrepareError {
 }
 
 impl Supervisor {
-    /// Nothing is in force yet.
-    pub fn new(metrics: Arc<Metrics>) -> Self {
+    /// Nothing is in force yet. Servers are to be reached by `dialler`.
+    pub fn new(metrics: Arc<Metrics>, dialler: Dialler) -> Self {
         Supervisor {
             metrics,
+            dialler,
             objects: Objects::default(),
             in_force: InForce::default(),
             listening: Vec::new(),
@@ -99,7 +101,7 @@ impl Supervisor {
     /// An address cannot be listened on.
     pub fn prepare(&self, objects: Objects) -> Result<Prepared, PrepareError> {
         let plan = Plan::new(&self.objects, &objects);
-        let in_force = build(&objects, &self.objects, &self.in_force);
+        let in_force = build(&objects, &self.objects, &self.in_force, &self.dialler);
         let served = objects.servers.iter().filter(|server| server.spec.is_served());
         let fronts = served.map(|server| Ok((self.open(&server.spec)?, self.serving(server, &in_force))));
         let fronts = fronts.collect::<Result<_, _>>()?;

@@ -20,7 +20,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -240,11 +240,11 @@ impl Drop for Claim {
 
 impl Leg {
     /// Ends a server's side that found no client.
-    pub fn decline(self, policy: &Policy) {
-        let Stream::Tcp(tcp) = &self.stream else { return };
+    pub fn decline(mut self, policy: &Policy) {
         if let Some((_, frame)) = Cause::Vanished(Side::Client).farewell(Side::Server, policy) {
             // The connection has sent nothing but a handshake: it has room for a frame, or is lost.
-            let _ = tcp.try_write(frame.as_bytes());
+            let mut cx = Context::from_waker(Waker::noop());
+            let _ = self.stream.poll_write(&mut cx, frame.as_bytes());
         }
     }
 }

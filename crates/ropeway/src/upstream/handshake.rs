@@ -2,7 +2,9 @@
 //!
 //! The client hears 101 only after a server has said it, and whatever else a server answers is relayed.
 
+use std::error::Error as _;
 use std::future::poll_fn;
+use std::io;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
@@ -14,7 +16,6 @@ use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use ws::extensions::DeflateParams;
 use ws::handshake::{Offer, ResponseFault, check_response};
@@ -52,7 +53,7 @@ pub struct Invitation {
 /// How long the steps may take.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Deadlines {
-    /// For the TCP connection, with the look-up of the server's name.
+    /// For the connection, with the look-up of the server's name and the handshake of TLS.
     pub connect: Duration,
     /// From then on until the answer is here.
     pub handshake: Duration,
@@ -102,15 +103,16 @@ pub async fn invite(
     offer: &Offer<'_>,
     deadlines: Deadlines,
 ) -> Result<Answer, Fault> {
-    let tcp =
-        connect(server.url().host(), server.url().port(), deadlines.connect).await.map_err(|error| {
-            match error {
-                ConnectError::Failed(_) => Fault::ConnectFailed,
-                ConnectError::TimedOut => Fault::ConnectTimeout,
-            }
-        })?;
+    let stream = connect(server.destination(), deadlines.connect).await.map_err(|error| match error {
+        ConnectError::Failed(_) => Fault::ConnectFailed,
+        ConnectError::Tls(reason) => no_tls(server, &reason),
+        ConnectError::TimedOut => Fault::ConnectTimeout,
+    })?;
     let deadline = Instant::now() + deadlines.handshake;
-    match timeout_at(deadline, ask(tcp, server, invitation)).await.map_err(|_| Fault::HandshakeTimeout)?? {
+    match timeout_at(deadline, ask(stream, server, invitation))
+        .await
+        .map_err(|_| Fault::HandshakeTimeout)??
+    {
         Heard::Switching(head, leg) => {
             Ok(Answer::Agreed(Box::new(agree(head, leg, claim, offer).map_err(Fault::AnswerInvalid)?)))
         }
@@ -155,8 +157,25 @@ impl Refusal {
     }
 }
 
-fn no_answer(error: &hyper::Error) -> Fault {
-    if error.is_parse() { Fault::AnswerMalformed } else { Fault::NoAnswer }
+fn no_tls(server: &Server, reason: &str) -> Fault {
+    tracing::warn!(pool = server.pool(), server = server.name(), reason, "no TLS with this server");
+    Fault::ServerTls
+}
+
+/// With TLS 1.3 a server's refusal of our certificate comes when we believe that all is well (RFC 8446 4.4.2.4).
+fn no_answer(server: &Server, error: &io::Error) -> Fault {
+    match error.get_ref().filter(|inner| inner.is::<rustls::Error>()) {
+        Some(reason) => no_tls(server, &reason.to_string()),
+        None => Fault::NoAnswer,
+    }
+}
+
+fn no_valid_answer(server: &Server, error: &hyper::Error) -> Fault {
+    match error.source().and_then(|source| source.downcast_ref()) {
+        _ if error.is_parse() => Fault::AnswerMalformed,
+        Some(error) => no_answer(server, error),
+        None => Fault::NoAnswer,
+    }
 }
 
 pub(super) type Asked = Connection<TokioIo<Begun>, Full<Bytes>>;
@@ -172,34 +191,35 @@ enum Heard {
 /// Sends the request and waits for the head of the answer.
 ///
 /// Nearly every answer is a 101 in one segment, and read here. All else is hyper's.
-async fn ask(mut tcp: TcpStream, server: &Server, invitation: &Invitation) -> Result<Heard, Fault> {
+async fn ask(mut stream: Stream, server: &Server, invitation: &Invitation) -> Result<Heard, Fault> {
     let Some(spelling) = invitation.extensions.get::<Spelling>() else {
-        return ask_by_hyper(Begun::reading(tcp, Bytes::new()), server, invitation).await;
+        return ask_by_hyper(Begun::reading(stream, Bytes::new()), server, invitation).await;
     };
     let Invitation { target, headers, .. } = invitation;
     let request = head::write_request(target, headers, server.own_host(), spelling);
-    tcp.write_all(&request).await.map_err(|_| Fault::NoAnswer)?;
+    stream.write_all(&request).await.map_err(|error| no_answer(server, &error))?;
     let mut answer = BytesMut::with_capacity(USUAL);
-    tcp.read_buf(&mut answer).await.map_err(|_| Fault::NoAnswer)?;
+    stream.read_buf(&mut answer).await.map_err(|error| no_answer(server, &error))?;
     let answer = answer.freeze();
     match head::read_switching(&answer) {
         Some((head, length)) => {
-            let leg = Leg { stream: Stream::Tcp(tcp), early: answer.slice(length..) };
+            let leg = Leg { stream, early: answer.slice(length..) };
             Ok(Heard::Switching(head, leg))
         }
-        None => Box::pin(ask_by_hyper(Begun::written(tcp, answer), server, invitation)).await,
+        None => Box::pin(ask_by_hyper(Begun::written(stream, answer), server, invitation)).await,
     }
 }
 
 async fn ask_by_hyper(stream: Begun, server: &Server, invitation: &Invitation) -> Result<Heard, Fault> {
-    let (response, connection) =
-        exchange(stream, request(server, invitation)).await.map_err(|error| no_answer(&error))?;
+    let (response, connection) = exchange(stream, request(server, invitation))
+        .await
+        .map_err(|error| no_valid_answer(server, &error))?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(Heard::Other(Box::new((response, connection))));
     }
     let parts = connection.into_parts();
-    let (tcp, early) = parts.io.into_inner().into_parts(parts.read_buf);
-    Ok(Heard::Switching(response.into_parts().0, Leg { stream: Stream::Tcp(tcp), early }))
+    let (stream, early) = parts.io.into_inner().into_parts(parts.read_buf);
+    Ok(Heard::Switching(response.into_parts().0, Leg { stream, early }))
 }
 
 fn request(server: &Server, invitation: &Invitation) -> Request<Full<Bytes>> {

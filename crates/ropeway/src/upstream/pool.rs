@@ -11,6 +11,7 @@ use ws::handshake::Offer;
 use super::asker::Asker;
 use super::balance::Balancer;
 use super::budget::RetryBudget;
+use super::dialler::Dialler;
 use super::handshake::{Agreed, Answer, Deadlines, Invitation, invite};
 use super::health::{Condition, Health, Watch};
 use super::origin::OriginRule;
@@ -61,23 +62,36 @@ pub enum Outcome {
 }
 
 impl Pool {
-    /// The pool that `spec` asks for, called `identity`. Servers that cannot be used yet are left out.
+    /// The pool that `spec` asks for, called `identity`, with servers that are reached by `dialler`.
     ///
     /// Of the `previous` pool of this identity it keeps what is the same: all if it was to be the same, else the counts
     /// and the health of those servers that it has too. Nothing of that changes before [`Pool::take_over`].
-    pub fn new(spec: &PoolSpec, identity: &str, previous: Option<&Arc<Pool>>) -> Arc<Self> {
+    pub fn new(
+        spec: &PoolSpec,
+        identity: &str,
+        dialler: &Dialler,
+        previous: Option<&Arc<Pool>>,
+    ) -> Arc<Self> {
         match previous {
             Some(previous) if previous.spec == *spec => previous.clone(),
-            _ => Arc::new(Pool::build(spec, identity, previous.map(Arc::as_ref))),
+            _ => Arc::new(Pool::build(spec, identity, dialler, previous.map(Arc::as_ref))),
         }
     }
 
-    fn build(spec: &PoolSpec, identity: &str, previous: Option<&Pool>) -> Self {
-        let usable: Vec<_> = spec.servers.iter().filter(|server| !server.url.scheme().is_tls()).collect();
+    fn build(spec: &PoolSpec, identity: &str, dialler: &Dialler, previous: Option<&Pool>) -> Self {
+        let way = |server| match dialler.destination(server, spec) {
+            Ok(destination) => Some((server, destination)),
+            Err(fault) => {
+                tracing::error!(pool = identity, server = %*server.url, reason = fault.title(), "left out");
+                None
+            }
+        };
+        let usable: Vec<_> = spec.servers.iter().filter_map(|server| way(server)).collect();
         let policy = policy(spec);
         let initial = spec.health_check.as_ref().map(|check| check.initial).unwrap_or_default();
         let mut known = previous.map(Pool::standings).unwrap_or_default();
-        let servers = usable.iter().zip(Count::row(usable.len())).map(|(server, count)| {
+        let counts = Count::row(usable.len());
+        let servers = usable.into_iter().zip(counts).map(|((server, destination), count)| {
             let name = server.url.to_string();
             let mut standing = match known.iter().position(|standing| standing.account.server == name) {
                 Some(at) => known.swap_remove(at),
@@ -87,7 +101,7 @@ impl Pool {
                 // Nobody would find it well again.
                 standing.health = Arc::new(Health::new(initial));
             }
-            Server::new(server, standing)
+            Server::new(server, destination, standing)
         });
         let servers: Vec<_> = servers.collect();
         known.retain(|standing| standing.account.live() > 0);
@@ -189,7 +203,7 @@ impl Pool {
     pub fn watches(self: &Arc<Self>) -> Vec<Watch> {
         let Some(check) = &self.spec.health_check else { return Vec::new() };
         let servers = self.servers.iter().enumerate();
-        servers.map(|(place, server)| Watch::new(self.clone(), place, server.url(), check)).collect()
+        servers.map(|(place, server)| Watch::new(self.clone(), place, server, check)).collect()
     }
 
     /// Invites servers one after the other until one agrees, refuses for a reason of its own, or no further
@@ -291,5 +305,12 @@ fn is_passing(status: StatusCode) -> bool {
 }
 
 fn is_worth_another(fault: &Fault) -> bool {
-    matches!(fault, Fault::ConnectFailed | Fault::ConnectTimeout | Fault::HandshakeTimeout | Fault::NoAnswer)
+    matches!(
+        fault,
+        Fault::ConnectFailed
+            | Fault::ConnectTimeout
+            | Fault::ServerTls
+            | Fault::HandshakeTimeout
+            | Fault::NoAnswer
+    )
 }

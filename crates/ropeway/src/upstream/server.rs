@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::header::HeaderValue;
 
+use super::connect::Destination;
 use super::health::Health;
 use crate::spec::health_check::Initial;
 use crate::spec::pool::Server as ServerSpec;
@@ -15,6 +16,7 @@ use crate::tunnel::{Account, Claim, Count};
 #[derive(Debug)]
 pub struct Server {
     url: ServerUrl,
+    destination: Destination,
     /// `Host` as this server wants it; `None` for the client's own.
     own_host: Option<HeaderValue>,
     weight: u32,
@@ -43,7 +45,7 @@ impl Standing {
 impl Server {
     /// A server that is named, and not just an address, expects its name as `Host`, unless the user wants the
     /// client's kept.
-    pub(super) fn new(spec: &ServerSpec, standing: Standing) -> Self {
+    pub(super) fn new(spec: &ServerSpec, destination: Destination, standing: Standing) -> Self {
         let url = &spec.url;
         let own_host = match url.host() {
             Host::Name(_) if !*spec.keep_host => HeaderValue::from_str(url.authority()).ok(),
@@ -51,6 +53,7 @@ impl Server {
         };
         Server {
             url: ServerUrl::clone(url),
+            destination,
             own_host,
             weight: u32::from(spec.weight.get()),
             max_connections: spec.max_connections.map(Positive::get),
@@ -87,6 +90,11 @@ impl Server {
     /// Where it is.
     pub fn url(&self) -> &ServerUrl {
         &self.url
+    }
+
+    /// The way to it.
+    pub(super) fn destination(&self) -> &Destination {
+        &self.destination
     }
 
     /// Its share where shares follow weights; 0 where the user gave none.

@@ -11,6 +11,7 @@ mod handshake;
 mod health;
 mod hostile;
 mod layers;
+mod reach;
 mod real;
 mod reload;
 mod tunnel;

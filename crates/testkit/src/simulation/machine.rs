@@ -58,7 +58,7 @@ impl Machine {
         let client = Wire::new(&scenario.client, choices);
         let server = Wire::new(&scenario.server, choices);
         let leg = |wire: &Rc<RefCell<Wire>>, script: &Script| Leg {
-            stream: Stream::Other(Box::new(InMemory(wire.clone()))),
+            stream: Stream::other(InMemory(wire.clone())),
             early: script.sends[..script.early].to_vec().into(),
         };
         let start = Start {

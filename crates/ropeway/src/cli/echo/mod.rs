@@ -188,7 +188,7 @@ async fn converse(mut tcp: TcpStream, mut input: BytesMut, mut echo: impl Echo) 
         output.clear();
         if over {
             // The server closes first, and waits for the client to follow (RFC 6455 7.1.1).
-            linger(tcp, PATIENCE).await;
+            linger(tcp.into(), PATIENCE).await;
             return Ok(());
         }
         input.reserve(CHUNK);

@@ -8,7 +8,7 @@ use std::{
 
 use super::text_type;
 
-/// The URL of one backend: `ws`, `wss`, `http` or `https`, a host, maybe a port.
+/// The URL of one backend: `ws`, `wss`, `http` or `https`, a host, maybe a port; or `unix:` and a path.
 ///
 /// Two URLs are equal if they name the same scheme, host and port; `http` is `ws` and `https` is `wss`.
 #[derive(Clone, Debug)]
@@ -31,12 +31,12 @@ impl ServerUrl {
         &self.host
     }
 
-    /// The port as written, else the scheme's own (80 or 443).
+    /// The port as written, else the scheme's own (80 or 443). Without meaning for a Unix socket.
     pub const fn port(&self) -> u16 {
         self.port
     }
 
-    /// `host[:port]` as written: what a `Host` header says.
+    /// `host[:port]` as written: what a `Host` header says; `localhost` for a Unix socket.
     pub fn authority(&self) -> &str {
         &self.authority
     }
@@ -55,9 +55,12 @@ impl PartialEq for ServerUrl {
     }
 }
 
-/// The normalised form: `ws` or `wss`, the host in lower case, always a port.
+/// The normalised form: `ws` or `wss`, the host in lower case, always a port; or `unix:` and the path.
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Host::Unix(_) = self.host {
+            return self.host.fmt(f);
+        }
         let scheme = if self.scheme.is_tls() { "wss" } else { "ws" };
         write!(f, "{scheme}://{}:{}", self.host, self.port)
     }
@@ -86,7 +89,12 @@ pub enum Host {
     Ip(IpAddr),
     /// A name to be resolved, in lower case.
     Name(Box<str>),
+    /// The path of a Unix socket, or `@` and a name that stands in no directory (Linux).
+    Unix(Box<str>),
 }
+
+/// What the system has room for: `sun_path` without its last byte.
+const MAX_UNIX_PATH: usize = 107;
 
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,6 +102,7 @@ impl fmt::Display for Host {
             Self::Ip(IpAddr::V6(ip)) => write!(f, "[{ip}]"),
             Self::Ip(ip) => ip.fmt(f),
             Self::Name(name) => f.write_str(name),
+            Self::Unix(path) => write!(f, "unix:{path}"),
         }
     }
 }
@@ -102,13 +111,20 @@ impl FromStr for ServerUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return unix(path);
+        }
         let Some((scheme, rest)) = text.split_once("://") else {
-            return Err("the URL of a server starts with ws://, wss://, http:// or https://".into());
+            return Err("the URL of a server starts with ws://, wss://, http://, https:// or unix:".into());
         };
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "ws" | "http" => Scheme::Plain,
             "wss" | "https" => Scheme::Tls,
-            _ => return Err(format!("`{scheme}` is not a scheme of a server: use ws, wss, http or https")),
+            _ => {
+                return Err(format!(
+                    "`{scheme}` is not a scheme of a server: use ws, wss, http, https or unix"
+                ));
+            }
         };
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, unused) = rest.split_at(end);
@@ -128,9 +144,25 @@ impl FromStr for ServerUrl {
 
 text_type!(ServerUrl, expects: "a URL such as ws://127.0.0.1:9095", schema: {
     "type": "string",
-    "pattern": "^([Ww][Ss]|[Hh][Tt][Tt][Pp])[Ss]?://[^/?#@]+([/?#].*)?$",
-    "examples": ["ws://127.0.0.1:9095", "ws://backend.internal"],
+    "pattern": "^(([Ww][Ss]|[Hh][Tt][Tt][Pp])[Ss]?://[^/?#@]+([/?#].*)?|unix:[/@].+)$",
+    "examples": ["ws://127.0.0.1:9095", "wss://backend.internal", "unix:/run/backend.sock"],
 });
+
+fn unix(path: &str) -> Result<ServerUrl, String> {
+    if !path.starts_with(['/', '@']) || path.len() < 2 {
+        return Err("write the path of a Unix socket from the root, like `unix:/run/backend.sock`".into());
+    }
+    if path.len() > MAX_UNIX_PATH || path.contains('\0') {
+        return Err(format!("the path of a Unix socket has at most {MAX_UNIX_PATH} bytes, none of them NUL"));
+    }
+    Ok(ServerUrl {
+        scheme: Scheme::Plain,
+        host: Host::Unix(path.into()),
+        port: 0,
+        authority: "localhost".into(),
+        unused: "".into(),
+    })
+}
 
 /// Splits `host[:port]`; an IPv6 address keeps its brackets.
 fn split_port(authority: &str) -> Result<(&str, Option<u16>), String> {
@@ -193,6 +225,8 @@ mod tests {
             ("WSS://[::1]", "wss://[::1]:443", "[::1]", ""),
             ("https://a:8443/chat?x=1", "wss://a:8443", "a:8443", "/chat?x=1"),
             ("ws://svc_a.ns.?q", "ws://svc_a.ns.:80", "svc_a.ns.", "?q"),
+            ("unix:/run/a.sock", "unix:/run/a.sock", "localhost", ""),
+            ("unix:@a", "unix:@a", "localhost", ""),
         ] {
             let url: ServerUrl = text.parse().unwrap();
             assert_eq!(
@@ -226,6 +260,11 @@ mod tests {
             "ws://.",
             "ws://a..b",
             "ws://é",
+            "unix:",
+            "unix:/",
+            "unix:run/a.sock",
+            "unix:/a\0b",
+            &format!("unix:/{}", "a".repeat(107)),
         ] {
             assert!(text.parse::<ServerUrl>().is_err(), "{text}");
         }

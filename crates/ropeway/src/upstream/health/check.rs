@@ -11,17 +11,18 @@ use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::Full;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use ws::handshake::{Offer, check_request, check_response};
 use ws::{CloseCode, CloseFrame};
 
 use super::expected::Expected;
+use crate::net::Stream;
 use crate::net::begun::Begun;
 use crate::spec::Spanned;
 use crate::spec::health_check::{HealthCheck as Spec, HttpCheck, WsCheck};
 use crate::spec::types::{HeaderName as NameSpec, Host, HttpMethod, Port, ServerUrl, Timeout};
-use crate::upstream::connect::{ConnectError, connect};
+use crate::upstream::Server;
+use crate::upstream::connect::{ConnectError, Destination, connect};
 use crate::upstream::handshake::{exchange, read_up_to};
 use crate::upstream::headers::pairs;
 
@@ -43,8 +44,7 @@ pub(super) struct Check {
 #[derive(Debug)]
 struct Ask {
     kind: Kind,
-    host: Host,
-    port: u16,
+    to: Destination,
     request: Question,
     expected: Expected,
 }
@@ -64,10 +64,10 @@ struct Question {
 }
 
 impl Check {
-    /// The check of the server at `url`.
-    pub(super) fn new(spec: &Spec, url: &ServerUrl) -> Self {
-        let http = spec.http.as_ref().map(|http| Ask::http(http, spec.path.as_deref(), url));
-        let ws = spec.ws.as_ref().map(|ws| Ask::websocket(ws, url));
+    /// The check of `server`.
+    pub(super) fn new(spec: &Spec, server: &Server) -> Self {
+        let http = spec.http.as_ref().map(|http| Ask::http(http, spec.path.as_deref(), server));
+        let ws = spec.ws.as_ref().map(|ws| Ask::websocket(ws, server));
         Check {
             asks: http.into_iter().chain(ws).collect(),
             timeout: spec.timeout.get(),
@@ -97,8 +97,9 @@ impl Check {
 }
 
 impl Ask {
-    fn http(spec: &HttpCheck, path: Option<&str>, url: &ServerUrl) -> Self {
-        let mut request = Question::new(spec.uri.as_ref().map(|uri| uri.as_str()).or(path), spec.port, url);
+    fn http(spec: &HttpCheck, path: Option<&str>, server: &Server) -> Self {
+        let uri = spec.uri.as_ref().map(|uri| uri.as_str()).or(path);
+        let mut request = Question::new(uri, spec.port, server.url());
         request.method = spec.method.map_or(Method::GET, method);
         request.body = spec.body.clone().unwrap_or_default().into();
         if let (Some(user), Some(password)) = (&spec.username, &spec.password) {
@@ -109,31 +110,44 @@ impl Ask {
             }
         }
         request.set(&spec.headers);
-        Ask::new(Kind::Http, request, Expected::new(spec.r#match.as_ref(), (200, 399)), spec.port, url)
+        Ask::new(
+            Kind::Http,
+            request,
+            Expected::new(spec.r#match.as_ref(), (200, 399)),
+            spec.port,
+            server.destination(),
+        )
     }
 
-    fn websocket(spec: &WsCheck, url: &ServerUrl) -> Self {
-        let mut request = Question::new(spec.uri.as_ref().map(|uri| uri.as_str()), spec.port, url);
+    fn websocket(spec: &WsCheck, server: &Server) -> Self {
+        let mut request = Question::new(spec.uri.as_ref().map(|uri| uri.as_str()), spec.port, server.url());
         for (name, value) in
             [("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13")]
         {
             request.headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         request.set(&spec.headers);
-        Ask::new(Kind::WebSocket, request, Expected::new(spec.r#match.as_ref(), (101, 101)), spec.port, url)
+        Ask::new(
+            Kind::WebSocket,
+            request,
+            Expected::new(spec.r#match.as_ref(), (101, 101)),
+            spec.port,
+            server.destination(),
+        )
     }
 
-    fn new(kind: Kind, request: Question, expected: Expected, port: Option<Port>, url: &ServerUrl) -> Self {
-        let port = port.map_or(url.port(), Port::get);
-        Ask { kind, host: url.host().clone(), port, request, expected }
+    fn new(kind: Kind, request: Question, expected: Expected, port: Option<Port>, to: &Destination) -> Self {
+        let to = port.map_or_else(|| to.clone(), |port| to.at_port(port.get()));
+        Ask { kind, to, request, expected }
     }
 
     /// How long it took until the answer was there, or what is wrong with it.
     async fn run(&self, patience: Duration) -> Result<Duration, String> {
         let began = Instant::now();
         let deadline = began + patience;
-        let tcp = connect(&self.host, self.port, patience).await.map_err(|error| match error {
+        let stream = connect(&self.to, patience).await.map_err(|error| match error {
             ConnectError::Failed(error) => format!("cannot connect: {error}"),
+            ConnectError::Tls(reason) => format!("no TLS: {reason}"),
             ConnectError::TimedOut => "cannot connect in time".into(),
         })?;
         let mut request = self.request.ask();
@@ -141,7 +155,7 @@ impl Ask {
             request.headers_mut().insert("sec-websocket-key", key());
         }
         let sent = request.headers().clone();
-        let exchanged = exchange(Begun::reading(tcp, Bytes::new()), request).await;
+        let exchanged = exchange(Begun::reading(stream, Bytes::new()), request).await;
         let (response, mut connection) = exchanged.map_err(|error| format!("no valid answer: {error}"))?;
         let latency = began.elapsed();
         let (head, mut body) = response.into_parts();
@@ -155,9 +169,9 @@ impl Ask {
         }
         check_response(&offer(&sent)?, pairs(&head.headers).iter().copied())
             .map_err(|fault| fault.to_string())?;
-        let (tcp, _) = connection.into_parts().io.into_inner().into_parts(Bytes::new());
+        let (stream, _) = connection.into_parts().io.into_inner().into_parts(Bytes::new());
         // In time or not: this is for the server's sake.
-        let _ = timeout_at(deadline.min(Instant::now() + CLOSE_PATIENCE), say_goodbye(tcp)).await;
+        let _ = timeout_at(deadline.min(Instant::now() + CLOSE_PATIENCE), say_goodbye(stream)).await;
         self.expected.judge(head.status, &head.headers, b"").map(|()| latency)
     }
 }
@@ -175,8 +189,8 @@ impl Question {
         let target = target.parse::<Uri>().ok().and_then(|uri| uri.path_and_query().cloned());
         let mut headers = HeaderMap::new();
         let host = match port {
-            None => url.authority().to_owned(),
-            Some(port) => format!("{}:{}", url.host(), port.get()),
+            Some(port) if !matches!(url.host(), Host::Unix(_)) => format!("{}:{}", url.host(), port.get()),
+            _ => url.authority().to_owned(),
         };
         if let Ok(host) = HeaderValue::try_from(host) {
             headers.insert(HOST, host);
@@ -226,11 +240,11 @@ impl fmt::Display for Kind {
 }
 
 /// Closes a WebSocket as it should be (RFC 6455 7.1.2), and waits for the server's end of it.
-async fn say_goodbye(mut tcp: TcpStream) -> std::io::Result<()> {
+async fn say_goodbye(mut stream: Stream) -> std::io::Result<()> {
     let close = CloseFrame::new(CloseCode::NORMAL, "", Some(random()));
-    tcp.write_all(close.as_bytes()).await?;
+    stream.write_all(close.as_bytes()).await?;
     let mut rest = Vec::new();
-    tcp.take(MAX_FAREWELL).read_to_end(&mut rest).await?;
+    stream.take(MAX_FAREWELL).read_to_end(&mut rest).await?;
     Ok(())
 }
 

@@ -12,7 +12,6 @@ use super::check::Check;
 use super::{Condition, Thresholds};
 use crate::lifecycle::Lifecycle;
 use crate::spec::health_check::HealthCheck as Spec;
-use crate::spec::types::ServerUrl;
 use crate::tunnel::registry::Registries;
 use crate::upstream::pool::Pool;
 use crate::upstream::server::Server;
@@ -91,9 +90,9 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Over the server at `place` in `pool`, which is at `url`.
-    pub fn new(pool: Arc<Pool>, place: usize, url: &ServerUrl, spec: &Spec) -> Self {
-        let (check, thresholds) = (Check::new(spec, url), Thresholds::new(spec));
+    /// Over `server`, which is the one at `place` in `pool`.
+    pub fn new(pool: Arc<Pool>, place: usize, server: &Server, spec: &Spec) -> Self {
+        let (check, thresholds) = (Check::new(spec, server), Thresholds::new(spec));
         Watch { pool, place, check, thresholds, interval: spec.interval() }
     }
 

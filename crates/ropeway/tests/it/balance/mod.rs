@@ -31,7 +31,7 @@ fn gateway(pools: &[String]) -> TestGateway {
          - paths:\n  - pathPrefix: /\n    backend: NAME-ws\n---\nname: NAME-ws\nkind: Pipeline\nfilters:\n\
          - kind: WebSocketProxy\n  name: proxy\n  pools:\n{pools}"
     );
-    let options = Options { workers: 2, admin: Some(([127, 0, 0, 1], 0).into()) };
+    let options = Options { workers: 2, admin: Some(([127, 0, 0, 1], 0).into()), ..Options::default() };
     TestGateway::start_with(&documents, &options)
 }
 

@@ -116,6 +116,7 @@ fn faults() -> Vec<Fault> {
         Fault::NoCapacity,
         Fault::ConnectFailed,
         Fault::ConnectTimeout,
+        Fault::ServerTls,
         Fault::HandshakeTimeout,
         Fault::NoAnswer,
         Fault::AnswerMalformed,
@@ -134,6 +135,7 @@ fn stands_in_the_list(fault: &Fault) {
         Fault::MethodNotAllowed { .. } | Fault::AddressRefused | Fault::HttpVersion => {}
         Fault::BodyDeclared | Fault::OriginRefused | Fault::PipelineMissing | Fault::NoReply => {}
         Fault::Stopping | Fault::NoServer | Fault::ConnectFailed | Fault::ConnectTimeout => {}
+        Fault::ServerTls => {}
         Fault::NoRoom | Fault::NoCapacity | Fault::HandshakeTimeout | Fault::NoAnswer => {}
         Fault::AnswerMalformed | Fault::AnswerInvalid(_) => {}
         Fault::Handshake(R::ExtensionsInvalid | R::KeyEmpty | R::KeyMissing | R::KeyRepeated) => {}

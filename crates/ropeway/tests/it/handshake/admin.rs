@@ -15,7 +15,7 @@ fn ask(gateway: &TestGateway, method: &str, path: &str) -> Answer {
 fn answers_are_counted_by_status_and_error() {
     let backend = Backend::listen();
     let documents = Setup::default().documents(&[format!("url: 'ws://{}'", backend.address)]);
-    let options = Options { workers: 2, admin: Some(([127, 0, 0, 1], 0).into()) };
+    let options = Options { workers: 2, admin: Some(([127, 0, 0, 1], 0).into()), ..Options::default() };
     let gateway = TestGateway::start_with(&documents, &options);
     for path in ["/livez", "/readyz"] {
         let answer = ask(&gateway, "GET", path);

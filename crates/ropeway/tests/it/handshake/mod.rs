@@ -84,6 +84,11 @@ impl Answer {
         Answer { head, body }
     }
 
+    /// Reads the head of an answer; what follows stays with `peer`.
+    pub(crate) fn head(peer: &mut Peer) -> Answer {
+        Answer { head: peer.head(), body: Vec::new() }
+    }
+
     /// Reads an answer to HEAD.
     pub(crate) fn without_body(peer: &mut Peer) -> Answer {
         Answer { head: peer.head(), body: Vec::new() }

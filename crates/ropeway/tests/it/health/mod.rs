@@ -264,7 +264,10 @@ fn metrics_tell_who_is_well() {
         patient.port()
     );
     let admin = SocketAddr::from(([127, 0, 0, 1], 0));
-    let gateway = TestGateway::start_with(&documents, &Options { workers: 1, admin: Some(admin) });
+    let gateway = TestGateway::start_with(
+        &documents,
+        &Options { workers: 1, admin: Some(admin), ..Options::default() },
+    );
     let labels = format!("{{pool=\"{}-ws/proxy#main\",server=\"ws://{}\"}}", gateway.name, backend.address);
     for (answer, figure) in [(ok as Answer, 1), (broken, 0), (ok, 1)] {
         patient.becomes(answer);

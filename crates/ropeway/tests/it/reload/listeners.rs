@@ -35,7 +35,7 @@ fn servers(ports: &[u16]) -> Objects {
 #[test]
 fn listeners_come_and_go() {
     let [one, two] = [free_port(), free_port()];
-    let mut gateway = Gateway::start(servers(&[one]), &Options { workers: 2, admin: None }).unwrap();
+    let mut gateway = Gateway::start(servers(&[one]), &Options { workers: 2, ..Options::default() }).unwrap();
     for ports in [vec![one, two], vec![two], vec![], vec![two, one]] {
         gateway.reload(servers(&ports)).unwrap();
         for port in [one, two] {
@@ -51,7 +51,7 @@ fn an_address_that_is_taken_changes_nothing() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let one = free_port();
-    let mut gateway = Gateway::start(servers(&[one]), &Options { workers: 1, admin: None }).unwrap();
+    let mut gateway = Gateway::start(servers(&[one]), &Options { workers: 1, ..Options::default() }).unwrap();
     let error = gateway.reload(servers(&[port])).unwrap_err().to_string();
     assert!(error.starts_with(&format!("listening on 127.0.0.1:{port}: ")), "{error}");
     assert!(is_open(one));

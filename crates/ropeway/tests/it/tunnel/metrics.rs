@@ -13,7 +13,7 @@ use super::{close, part, whole};
 fn tell_of_live_and_ended_tunnels() {
     let backend = Backend::listen();
     let documents = documents(backend.address);
-    let options = Options { workers: 2, admin: Some(([127, 0, 0, 1], 0).into()) };
+    let options = Options { workers: 2, admin: Some(([127, 0, 0, 1], 0).into()), ..Options::default() };
     let gateway = TestGateway::start_with(&documents, &options);
     let admin = gateway.admin().unwrap();
     let reach = |name: &str, value: u64| {
