@@ -16,7 +16,7 @@ use super::{
 pub struct Tls {
     /// A PEM file with the certificates of the authorities to trust. Default: those that the system trusts.
     pub ca_file: Option<Spanned<CertificateFile>>,
-    /// The same, as base64 of the file.
+    /// What `caFile` names, as base64 of the file.
     pub ca_base64: Option<Spanned<CertificateBase64>>,
     /// The name or IP address that the server's certificate must have, and that it is asked for. Default: the host of
     /// its URL.
@@ -24,11 +24,11 @@ pub struct Tls {
     /// A PEM file with the gateway's own certificate, for servers that want one, followed by those that issued it.
     /// Needs a key.
     pub cert_file: Option<Spanned<CertificateFile>>,
-    /// The same, as base64 of the file.
+    /// What `certFile` names, as base64 of the file.
     pub cert_base64: Option<Spanned<CertificateBase64>>,
     /// A PEM file with the private key of that certificate.
     pub key_file: Option<Spanned<KeyFile>>,
-    /// The same, as base64 of the file.
+    /// What `keyFile` names, as base64 of the file.
     pub key_base64: Option<Spanned<KeyBase64>>,
     /// Believe any server, whatever its certificate says: who stands in between can read and change everything.
     /// Default: false.

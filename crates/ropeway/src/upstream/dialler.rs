@@ -1,9 +1,8 @@
 //! How servers are reached, from what the user wrote.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::ClientConfig;
 use tokio_rustls::TlsConnector;
@@ -18,13 +17,13 @@ use crate::spec::tls::Tls as TlsSpec;
 /// `tls` share sessions.
 pub struct Dialler {
     names: Names,
-    configs: RefCell<Vec<(TlsSpec, Arc<ClientConfig>)>>,
+    configs: Mutex<Vec<(TlsSpec, Arc<ClientConfig>)>>,
 }
 
 impl Dialler {
     /// Names are looked up at `resolvers`, or where the system says if there are none.
     pub fn new(resolvers: Vec<SocketAddr>) -> Self {
-        Dialler { names: Names::new(resolvers), configs: RefCell::default() }
+        Dialler { names: Names::new(resolvers), configs: Mutex::default() }
     }
 
     /// The way to `server` of `pool`.
@@ -41,11 +40,13 @@ impl Dialler {
     }
 
     fn connector(&self, spec: &TlsSpec) -> Result<TlsConnector, TlsFault> {
-        let mut configs = self.configs.borrow_mut();
+        let mut configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, config)) = configs.iter().find(|(known, _)| known == spec) {
             return Ok(config.clone().into());
         }
         let config = Arc::new(client_config(spec)?);
+        // What no server uses any more.
+        configs.retain(|(_, config)| Arc::strong_count(config) > 1);
         configs.push((spec.clone(), config.clone()));
         Ok(config.into())
     }

@@ -1,17 +1,23 @@
 //! TLS with servers, from what the user wrote.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-use rustls_platform_verifier::BuilderVerifierExt;
+use rustls_platform_verifier::Verifier;
 
 use crate::spec::pool::Pool as PoolSpec;
 use crate::spec::tls::{Tls, TlsField};
 use crate::spec::types::Host;
 use crate::spec::{Diagnostic, Reader, Span};
+
+static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
+
+/// Trusts whom the system trusts. Read once: there are hundreds of certificates.
+static SYSTEM: LazyLock<Result<Arc<Verifier>, Error>> =
+    LazyLock::new(|| Verifier::new(PROVIDER.clone()).map(Arc::new));
 
 /// Why there can be no TLS, and which field is to blame.
 #[derive(Debug)]
@@ -22,9 +28,14 @@ pub struct TlsFault {
 
 /// Reports what is wrong with the TLS of a pool's servers.
 pub fn check(pool: &PoolSpec, reader: &Reader) {
+    let mut checked: Vec<&Tls> = Vec::new();
     for server in &pool.servers {
         let Some(spec) = pool.tls_of(server) else { continue };
-        let ready = server_name(spec, server.url.host()).and_then(|_| client_config(spec));
+        let mut ready = server_name(spec, server.url.host()).map(|_| ());
+        if !checked.contains(&spec) {
+            checked.push(spec);
+            ready = ready.and_then(|()| client_config(spec).map(|_| ()));
+        }
         if let Err(fault) = ready {
             let at = fault.field.and_then(|field| spec.span(field)).unwrap_or(server.url.span());
             fault.report(reader, at);
@@ -56,19 +67,15 @@ pub fn server_name(spec: &Tls, host: &Host) -> Result<ServerName<'static>, TlsFa
 /// # Errors
 /// Certificates that cannot be used.
 pub fn client_config(spec: &Tls) -> Result<ClientConfig, TlsFault> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone())
+    let builder = ClientConfig::builder_with_provider(PROVIDER.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| TlsFault { field: None, title: error.to_string() })?;
     let builder = match spec.authorities() {
         _ if *spec.insecure => {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer(provider)))
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer(PROVIDER.clone())))
         }
         Some(authorities) => builder.with_root_certificates(roots(authorities)?),
-        None => builder.with_platform_verifier().map_err(|error| TlsFault {
-            field: None,
-            title: format!("the system's certificates of authorities cannot be used: {error}"),
-        })?,
+        None => builder.dangerous().with_custom_certificate_verifier(system()?),
     };
     let mut config = match spec.identity() {
         None => builder.with_no_client_auth(),
@@ -85,6 +92,13 @@ pub fn client_config(spec: &Tls) -> Result<ClientConfig, TlsFault> {
     // An upgrade to WebSocket needs HTTP/1.1.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
+}
+
+fn system() -> Result<Arc<Verifier>, TlsFault> {
+    SYSTEM.clone().map_err(|error| TlsFault {
+        field: None,
+        title: format!("the authorities that the system trusts are not known: {error}"),
+    })
 }
 
 fn roots(authorities: &[CertificateDer<'static>]) -> Result<RootCertStore, TlsFault> {

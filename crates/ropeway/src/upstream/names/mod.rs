@@ -170,7 +170,11 @@ async fn serve(servers: Vec<SocketAddr>, known: Arc<Book>, mut questions: mpsc::
 
 fn resolver(servers: &[SocketAddr], here: Here) -> Result<Resolver<Here>, NetError> {
     if servers.is_empty() {
-        return Resolver::builder(here)?.build();
+        match Resolver::builder(here.clone()) {
+            Ok(builder) => return builder.build(),
+            // The names in the hosts file need none.
+            Err(error) => tracing::warn!(%error, "no name server is known"),
+        }
     }
     let servers = servers.iter().map(|server| {
         let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use testkit::{Backend, BlackHole, NameServer, Says, Serving, eventually};
+use testkit::{Backend, BlackHole, NameServer, PATIENCE, Says, Serving, eventually};
 
 use super::{gateway_with_names, shake};
 
@@ -96,6 +96,7 @@ fn without_a_name_server_the_last_answer_is_used() {
         names.say(silence.clone());
         let (asked, began) = (names.asked(), Instant::now());
         while names.asked() == asked || began.elapsed() < 2 * SOON {
+            assert!(began.elapsed() < PATIENCE, "{silence:?}: it was never asked for a new answer");
             let handshake = Instant::now();
             shake(&gateway).unwrap_or_else(|error| panic!("{silence:?}: {error}"));
             assert!(handshake.elapsed() < SOON, "{silence:?}: after {:?}", handshake.elapsed());
