@@ -22,7 +22,8 @@ use crate::lifecycle::Lifecycle;
 use crate::net::reply::{Reply, ReplyBody};
 use crate::telemetry::{Live, Metrics, Traffic};
 use crate::tunnel::registry::{Ask, Progress, Registries};
-use crate::upstream::pool::Pool;
+use crate::upstream::Pool;
+use crate::upstream::health::Conduct;
 
 /// How long to wait for a worker's answer; a busy one is left out.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -105,8 +106,14 @@ fn text(status: StatusCode, body: String) -> Reply {
 fn note_servers(admin: &Admin) {
     admin.metrics.forget_servers();
     let pools = admin.pools.borrow();
-    for server in pools.iter().filter(|pool| pool.is_watched()).flat_map(|pool| pool.servers()) {
+    let has_verdict = |pool: &&Arc<Pool>| pool.is_watched() || pool.passive().is_some();
+    for server in pools.iter().filter(has_verdict).flat_map(|pool| pool.servers()) {
         admin.metrics.server(server.pool(), server.name(), server.health().is_usable());
+    }
+    for (pool, passive) in pools.iter().filter_map(|pool| Some((pool, pool.passive()?))) {
+        for Conduct { server, failures, ejections, ejected, .. } in passive.conducts() {
+            admin.metrics.conduct(&pool.identity, &server, failures, ejections, ejected.is_some());
+        }
     }
 }
 

@@ -228,6 +228,7 @@ impl Future for Running {
         spin::note();
         let record = ready!(Pin::new(&mut self.tunnel).poll(cx));
         record.log();
+        record.tell();
         self.metrics.ended(record.cause.ended_by(), record.cause.to_string());
         Poll::Ready(())
     }

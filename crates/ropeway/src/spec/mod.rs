@@ -12,6 +12,7 @@ pub mod health_check;
 pub mod http_server;
 mod kinds;
 pub mod matcher;
+pub mod passive;
 pub mod pipeline;
 pub mod pool;
 pub mod pool_filter;

@@ -9,11 +9,12 @@ use super::{
     Check, Diagnostic, NotYet, Reader, Span, Spanned,
     departure::Departure,
     health_check::{DeprecatedHealthCheck, HealthCheck},
+    passive::Passive,
     pool_filter::PoolFilter,
     tls::Tls,
     types::{
         CloseCode, Glob, GoDuration, HASH_KEY_FORMS, HashKey, HeaderName, Host, MessageLimit, Name, Positive,
-        ServerUrl, Timeout, Weight,
+        ServerUrl, Timeout, Weight, Window,
     },
 };
 
@@ -95,6 +96,10 @@ pub struct Pool {
     /// none, every server counts as well.
     #[serde(default)]
     pub health_check: Option<Spanned<HealthCheck>>,
+    /// Whether a server that fails its clients is left out for a while, and when; `{}` takes the defaults. Default: it is
+    /// not.
+    #[serde(default)]
+    pub passive: Option<Spanned<Passive>>,
     /// Makes this pool a candidate, for some requests only. Candidates are tried in the order of the file, and the
     /// first whose filter fits takes the request.
     #[serde(default)]
@@ -150,6 +155,10 @@ pub struct LoadBalance {
     /// For `consistentHash`: the part of the request that decides, one of `ip`, `header:NAME`, `cookie:NAME`,
     /// `query:NAME` and `path:REGEX`. Required.
     pub key: Option<Spanned<HashKey>>,
+    /// Over how long a server gets its share that comes into use later than the pool: it was not well, ejected, or added
+    /// to a pool in use. It begins with a tenth. Policies by hash are not affected, except for the bound of
+    /// `consistentHash`. Up to 24h. Default: 0, its whole share at once.
+    pub slow_start: Option<Window>,
     /// Keep a client on one server. Not supported yet.
     pub sticky_session: NotYet<Option<StickySession>>,
     /// Deprecated: use `healthCheck` of the pool. Not supported.
@@ -260,6 +269,9 @@ impl Pool {
         self.load_balance.check(reader, self.load_balance.span());
         if let Some(check) = &self.health_check {
             check.check(reader, check.span());
+        }
+        if let Some(passive) = &self.passive {
+            passive.check(reader, passive.span());
         }
         if let Some(filter) = &self.filter {
             filter.check(reader, filter.span());

@@ -20,6 +20,9 @@ pub struct Metrics {
     tunnels: Gauge,
     reloads: Family<ReloadLabels, Counter>,
     servers: Family<ServerLabels, Gauge>,
+    ejected: Family<ServerLabels, Gauge>,
+    ejections: Family<ServerLabels, Counter>,
+    failures: Family<ServerLabels, Counter>,
     messages: Family<DirectionLabels, Counter>,
     bytes: Family<DirectionLabels, Counter>,
 }
@@ -85,14 +88,33 @@ impl Metrics {
         let reloads = Family::default();
         registry.register("reloads", "Attempts to put a changed configuration in force", reloads.clone());
         let servers = Family::default();
-        let text = "Whether a server with a health check gets new connections";
+        let text = "Whether a server with a health check, or that can be ejected, gets new connections";
         registry.register("server_usable", text, servers.clone());
+        let ejected = Family::default();
+        registry.register("server_ejected", "Whether a server is ejected", ejected.clone());
+        let ejections = Family::default();
+        registry.register("server_ejections", "Ejections of a server", ejections.clone());
+        let failures = Family::default();
+        let text = "Failures of a server that can make it ejected";
+        registry.register("server_failures", text, failures.clone());
         let messages = Family::default();
         registry.register("messages", "Data messages passed on", messages.clone());
         let bytes = Family::default();
         let text = "Payload of data frames passed on, as it is on the wire";
         registry.register_with_unit("payload", text, Unit::Bytes, bytes.clone());
-        Arc::new(Metrics { registry, requests, ended, tunnels, reloads, servers, messages, bytes })
+        Arc::new(Metrics {
+            registry,
+            requests,
+            ended,
+            tunnels,
+            reloads,
+            servers,
+            ejected,
+            ejections,
+            failures,
+            messages,
+            bytes,
+        })
     }
 
     /// Counts an answer to a request; `error` is the label of the gateway's own fault.
@@ -114,12 +136,23 @@ impl Metrics {
     /// Forgets all that is known of servers.
     pub fn forget_servers(&self) {
         self.servers.clear();
+        self.ejected.clear();
+        self.ejections.clear();
+        self.failures.clear();
     }
 
     /// Takes note of whether a server gets new connections.
     pub fn server(&self, pool: &str, server: &str, is_usable: bool) {
         let labels = ServerLabels { pool: pool.to_owned(), server: server.to_owned() };
         self.servers.get_or_create(&labels).set(i64::from(is_usable));
+    }
+
+    /// Takes note of how a server behaves towards clients.
+    pub fn conduct(&self, pool: &str, server: &str, failures: u64, ejections: u64, is_ejected: bool) {
+        let labels = ServerLabels { pool: pool.to_owned(), server: server.to_owned() };
+        self.ejected.get_or_create(&labels).set(i64::from(is_ejected));
+        self.ejections.get_or_create(&labels).inner().store(ejections, Ordering::Relaxed);
+        self.failures.get_or_create(&labels).inner().store(failures, Ordering::Relaxed);
     }
 
     /// All figures in the OpenMetrics text format.

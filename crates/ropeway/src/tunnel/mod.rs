@@ -70,6 +70,13 @@ pub struct Account {
     generation: AtomicU32,
     live: Count,
     leaving: ArcSwapOption<Leaving>,
+    observer: Option<Arc<dyn Observer>>,
+}
+
+/// Hears how the tunnels of an account end.
+pub trait Observer: fmt::Debug + Send + Sync {
+    /// A tunnel has ended like this. Called on the tunnel's worker, which waits.
+    fn ended(&self, record: &Record);
 }
 
 /// An account whose tunnels are to end.
@@ -130,6 +137,8 @@ const _: () = assert!(size_of::<Tunnel>() <= 352, "there are thousands of them, 
 
 /// From the first sign of the end on.
 struct Ending {
+    /// How old the tunnel was.
+    age: Duration,
     /// Unknown while a receiver is lost and its last words may still come.
     cause: Option<Cause>,
     codes: Codes,
@@ -146,7 +155,13 @@ impl Account {
             generation: AtomicU32::new(0),
             live,
             leaving: ArcSwapOption::empty(),
+            observer: None,
         }
+    }
+
+    /// The same, with somebody who hears how its tunnels end.
+    pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
+        Account { observer: Some(observer), ..self }
     }
 
     /// The rules as they are now.
@@ -348,7 +363,12 @@ impl Tunnel {
     fn ending(&mut self) -> &mut Ending {
         self.ending.get_or_insert_with(|| {
             let timeout = self.entry.account.policy().close_timeout;
-            Box::new(Ending { cause: None, codes: Codes::default(), deadline: Box::pin(sleep(timeout)) })
+            Box::new(Ending {
+                age: self.entry.opened.elapsed(),
+                cause: None,
+                codes: Codes::default(),
+                deadline: Box::pin(sleep(timeout)),
+            })
         })
     }
 
@@ -420,6 +440,7 @@ impl Tunnel {
             client: self.entry.client,
             account: self.entry.account.account().clone(),
             duration: self.entry.opened.elapsed(),
+            until_end: ending.map(|ending| ending.age).unwrap_or_default(),
             progress: self.entry.progress.get(),
             codes: ending.map(|ending| self.codes(ending)).unwrap_or_default(),
             cause: ending.and_then(|ending| ending.cause).unwrap_or(Cause::Panic),

@@ -24,6 +24,8 @@ pub struct Record {
     pub account: Arc<Account>,
     /// From the handshake to the end of the later connection.
     pub duration: Duration,
+    /// From the handshake to the first sign of the end.
+    pub until_end: Duration,
     /// What was passed on.
     pub progress: Progress,
     /// The Close frames on each side.
@@ -58,6 +60,13 @@ pub enum CloseSeen {
 }
 
 impl Record {
+    /// Tells who observes the account.
+    pub fn tell(&self) {
+        if let Some(observer) = &self.account.observer {
+            observer.ended(self);
+        }
+    }
+
     /// Writes the log line at close.
     pub fn log(&self) {
         let Progress { to_server, to_client } = self.progress;

@@ -15,6 +15,7 @@ use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, Connection};
 use hyper_util::rt::TokioIo;
+use rustix::io::Errno;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 use ws::extensions::DeflateParams;
@@ -104,6 +105,7 @@ pub async fn invite(
     deadlines: Deadlines,
 ) -> Result<Answer, Fault> {
     let stream = connect(server.destination(), deadlines.connect).await.map_err(|error| match error {
+        ConnectError::Failed(error) if is_our_own(&error) => Fault::NoRoom,
         ConnectError::Failed(_) => Fault::ConnectFailed,
         ConnectError::Tls(reason) => no_tls(server, &reason),
         ConnectError::TimedOut => Fault::ConnectTimeout,
@@ -155,6 +157,12 @@ impl Refusal {
         }
         Response::from_parts(head, body)
     }
+}
+
+/// Whether the gateway itself has no descriptor or no local port left: no server can help that.
+fn is_our_own(error: &io::Error) -> bool {
+    let codes = [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|code| codes.contains(&code))
 }
 
 fn no_tls(server: &Server, reason: &str) -> Fault {

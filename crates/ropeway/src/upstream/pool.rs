@@ -1,7 +1,9 @@
 //! A pool: servers that are alike, and the rules for using them.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -13,14 +15,14 @@ use super::balance::Balancer;
 use super::budget::RetryBudget;
 use super::dialler::Dialler;
 use super::handshake::{Agreed, Answer, Deadlines, Invitation, invite};
-use super::health::{Condition, Health, Watch};
+use super::health::{Changes, Condition, Health, Passive, Trial, Watch, millis};
 use super::origin::OriginRule;
 use super::{Server, Standing};
-use crate::fault::Fault;
+use crate::fault::{Blame, Fault};
 use crate::net::reply::Reply;
 use crate::spec::departure::{Action, Departure};
 use crate::spec::pool::{Compression, Pool as PoolSpec};
-use crate::spec::types::Positive;
+use crate::spec::types::{Positive, Window};
 use crate::tunnel::farewell::Why;
 use crate::tunnel::policy::Policy;
 use crate::tunnel::registry::Registries;
@@ -46,8 +48,17 @@ pub struct Pool {
     policy: Policy,
     /// Servers that are used no more and may still have tunnels: for the case that they come back.
     leaving: Vec<Standing>,
+    /// Who is usable may have changed since this number was seen.
+    changes: Arc<Changes>,
+    seen: AtomicU64,
+    /// When the shares of servers are to be looked at again that have just come into use; `u64::MAX` if there are none.
+    next_step: AtomicU64,
+    passive: Arc<Passive>,
     spec: PoolSpec,
 }
+
+/// The shares of servers that have come into use rise in so many steps, of at least so many milliseconds.
+const STEPS: (u64, u64) = (90, 10);
 
 /// Pools by identity: `pipeline/filter#`, and their own name or their role in the filter.
 pub type Pools = HashMap<String, Arc<Pool>>;
@@ -89,17 +100,28 @@ impl Pool {
         let usable: Vec<_> = spec.servers.iter().filter_map(|server| way(server)).collect();
         let policy = policy(spec);
         let initial = spec.health_check.as_ref().map(|check| check.initial).unwrap_or_default();
+        let changes = previous.map(|previous| previous.changes.clone()).unwrap_or_default();
+        let passive = previous.map(|previous| previous.passive.clone());
+        let passive = passive.unwrap_or_else(|| Arc::new(Passive::new(identity, changes.clone())));
+        let was_watched = previous.is_some_and(Pool::is_watched);
+        let health = || Arc::new(Health::new(initial, &changes));
         let mut known = previous.map(Pool::standings).unwrap_or_default();
         let counts = Count::row(usable.len());
         let servers = usable.into_iter().zip(counts).map(|((server, destination), count)| {
             let name = server.url.to_string();
             let mut standing = match known.iter().position(|standing| standing.account.server == name) {
-                Some(at) => known.swap_remove(at),
-                None => Standing::new(&name, identity, &policy, count, initial),
+                Some(at) => known.remove(at),
+                None => {
+                    let account = Account::new(identity, &name, &policy, count).observed_by(passive.clone());
+                    Standing { account: Arc::new(account), health: health() }
+                }
             };
-            if spec.health_check.is_none() {
+            if was_watched && spec.health_check.is_none() {
                 // Nobody would find it well again.
-                standing.health = Arc::new(Health::new(initial));
+                standing.health = health();
+            }
+            if previous.is_some_and(|previous| !previous.servers.iter().any(|server| server.name() == name)) {
+                standing.health.begins();
             }
             Server::new(server, destination, standing)
         });
@@ -123,9 +145,13 @@ impl Pool {
             },
             compression: spec.compression,
             policy,
+            changes,
+            seen: AtomicU64::new(u64::MAX),
+            next_step: AtomicU64::new(u64::MAX),
+            passive,
             spec: spec.clone(),
         };
-        pool.choose_among_usable();
+        pool.look_who_is_usable();
         pool
     }
 
@@ -136,6 +162,8 @@ impl Pool {
 
     /// Is in force from now on: live tunnels obey its rules, and those of servers that it has no more meet their fate.
     pub fn take_over(&self, registries: &Registries) {
+        let servers = self.servers.iter().map(|server| (server.name(), server.health()));
+        self.passive.set(self.spec.passive.as_deref(), servers);
         for server in &self.servers {
             server.account().set_policy(&self.policy);
             server.account().stay(Why::ServerRemoved);
@@ -167,9 +195,8 @@ impl Pool {
         }
     }
 
-    /// Draws the consequences of a verdict about `server`: it is chosen or not, and its live tunnels meet their fate.
+    /// Draws the consequences of a verdict about `server` for its live tunnels.
     pub(super) fn heed(&self, server: &Server, condition: Condition, registries: &Registries) {
-        self.choose_among_usable();
         let account = server.account();
         if condition != Condition::Unhealthy {
             return account.stay(Why::ServerUnhealthy);
@@ -184,9 +211,21 @@ impl Pool {
         self.servers.get(place)
     }
 
-    /// Looks again which servers may be chosen.
-    pub fn choose_among_usable(&self) {
-        self.balancer.set_usable(|place| self.servers[place].health().is_usable());
+    /// Chooses among those that are usable from now on, each with its share, where that has changed. Any thread may
+    /// have changed it; here is where it is seen.
+    fn look_who_is_usable(&self) {
+        let (changes, step) = (self.changes.count(), self.next_step.load(Ordering::Relaxed));
+        if self.seen.load(Ordering::Relaxed) == changes && (step == u64::MAX || self.changes.now() < step) {
+            return;
+        }
+        self.seen.store(changes, Ordering::Relaxed);
+        let slow_start = self.spec.load_balance.slow_start.map(Window::get).unwrap_or_default();
+        self.balancer.set_shares(|place| self.servers[place].health().share(slow_start));
+        let step = match self.balancer.is_rising() {
+            true => self.changes.now() + (millis(slow_start) / STEPS.0).max(STEPS.1),
+            false => u64::MAX,
+        };
+        self.next_step.store(step, Ordering::Relaxed);
     }
 
     /// The servers.
@@ -194,9 +233,14 @@ impl Pool {
         &self.servers
     }
 
-    /// Whether somebody watches over the servers.
+    /// Whether the servers are checked.
     pub fn is_watched(&self) -> bool {
         self.spec.health_check.is_some()
+    }
+
+    /// How its servers behave towards clients, where that has consequences.
+    pub fn passive(&self) -> Option<&Passive> {
+        self.spec.passive.is_some().then_some(&*self.passive)
     }
 
     /// Who is to watch over the servers, where the user wants that.
@@ -220,6 +264,12 @@ impl Pool {
         offer: &Offer<'_>,
     ) -> Result<Outcome, Fault> {
         self.budget.count();
+        self.look_who_is_usable();
+        if let Some((server, trial)) = self.trial()
+            && let Some(outcome) = Box::pin(self.risk(server, trial, invitation, offer)).await
+        {
+            return Ok(outcome);
+        }
         let mut refusal = None;
         let mut fault = Fault::NoServer;
         // A connection that was refused cost the pool nothing; a timeout or a 503 speaks of strain.
@@ -245,10 +295,11 @@ impl Pool {
                 break;
             }
             tries += 1;
-            match invite(server, claim, invitation, offer, self.deadlines).await {
+            let answer = invite(server, claim, invitation, offer, self.deadlines).await;
+            self.note(server, &answer);
+            match answer {
                 Ok(Answer::Agreed(agreed)) => return Ok(Outcome::Agreed(agreed)),
                 Ok(Answer::Refused(answer)) => {
-                    tracing::debug!(server = server.name(), status = %answer.status(), "refused");
                     let is_final = !is_passing(answer.status());
                     refusal = Some(answer);
                     costs = true;
@@ -257,7 +308,6 @@ impl Pool {
                     }
                 }
                 Err(error) => {
-                    tracing::debug!(server = server.name(), %error, "no answer");
                     fault = error;
                     costs = fault != Fault::ConnectFailed;
                     if !is_worth_another(&fault) {
@@ -269,6 +319,55 @@ impl Pool {
         match refusal {
             Some(answer) => Ok(Outcome::Refused(answer.read().await)),
             None => Err(fault),
+        }
+    }
+
+    /// The ejected server that this handshake is to try, if one is due.
+    fn trial(&self) -> Option<(&Server, Trial)> {
+        let trial = self.passive.trial()?;
+        let server = self.servers.iter().find(|server| server.name() == trial.server())?;
+        Some((server, trial))
+    }
+
+    /// Has this handshake try an ejected server. If that fails it goes on as if nothing had been: the client is to lose
+    /// nothing but time.
+    async fn risk(
+        &self,
+        server: &Server,
+        trial: Trial,
+        invitation: &Invitation,
+        offer: &Offer<'_>,
+    ) -> Option<Outcome> {
+        let claim = server.claim();
+        if self.is_over_capacity() || server.is_over_capacity() {
+            return None;
+        }
+        let answer = invite(server, claim, invitation, offer, self.deadlines).await;
+        if let Some(reason) = failure(&answer) {
+            trial.failed(&reason);
+            return None;
+        }
+        let answer = answer.ok()?;
+        trial.passed();
+        Some(match answer {
+            Answer::Agreed(agreed) => Outcome::Agreed(agreed),
+            Answer::Refused(answer) => Outcome::Refused(answer.read().await),
+        })
+    }
+
+    /// Takes note of an answer that a server may have to answer for.
+    fn note(&self, server: &Server, answer: &Result<Answer, Fault>) {
+        match answer {
+            Ok(Answer::Agreed(_)) => return,
+            Ok(Answer::Refused(answer)) => {
+                tracing::debug!(server = server.name(), status = %answer.status(), "refused");
+            }
+            Err(error) => tracing::debug!(server = server.name(), %error, "no answer"),
+        }
+        if let Some(reason) = failure(answer)
+            && self.spec.passive.is_some()
+        {
+            self.passive.failed(server.name(), &reason);
         }
     }
 
@@ -312,5 +411,19 @@ fn is_worth_another(fault: &Fault) -> bool {
             | Fault::ServerTls
             | Fault::HandshakeTimeout
             | Fault::NoAnswer
+            | Fault::NoRoom
     )
+}
+
+/// What the server has to answer for.
+fn failure(answer: &Result<Answer, Fault>) -> Option<Cow<'static, str>> {
+    match answer {
+        Ok(Answer::Refused(refusal)) if refusal.status().is_server_error() => {
+            Some(format!("status {}", refusal.status().as_u16()).into())
+        }
+        Ok(_) => None,
+        Err(fault) if fault.blame() == Blame::Server => Some(fault.label().into()),
+        // The gateway had no room for a connection.
+        Err(_) => None,
+    }
 }

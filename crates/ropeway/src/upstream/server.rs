@@ -6,11 +6,9 @@ use http::header::HeaderValue;
 
 use super::connect::Destination;
 use super::health::Health;
-use crate::spec::health_check::Initial;
 use crate::spec::pool::Server as ServerSpec;
 use crate::spec::types::{Host, Positive, ServerUrl};
-use crate::tunnel::policy::Policy;
-use crate::tunnel::{Account, Claim, Count};
+use crate::tunnel::{Account, Claim};
 
 /// One backend of a pool.
 #[derive(Debug)]
@@ -30,16 +28,6 @@ pub struct Server {
 pub(super) struct Standing {
     pub(super) account: Arc<Account>,
     pub(super) health: Arc<Health>,
-}
-
-impl Standing {
-    /// Of a server of which nothing is known.
-    pub(super) fn new(name: &str, pool: &str, policy: &Policy, live: Count, initial: Initial) -> Self {
-        Standing {
-            account: Arc::new(Account::new(pool, name, policy, live)),
-            health: Arc::new(Health::new(initial)),
-        }
-    }
 }
 
 impl Server {
@@ -83,7 +71,7 @@ impl Server {
     }
 
     /// Whether it is well.
-    pub fn health(&self) -> &Health {
+    pub fn health(&self) -> &Arc<Health> {
         &self.health
     }
 

@@ -1,9 +1,12 @@
 //! Numbers with a meaning: sizes, shares, ports.
 
 use std::borrow::Cow;
+use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error};
+
+use super::text_type;
 
 /// How long a WebSocket message may be, in bytes over all its fragments: `n` passes, `n + 1` does not.
 ///
@@ -113,7 +116,42 @@ bounded!(
     Permil(u16), 1..=1000, "a share in thousandths"
 );
 bounded!(
+    /// A count of failures, 1 to 1000.
+    Failures(u16), 1..=1000, "a count of failures"
+);
+bounded!(
     /// The weight of a server for `weightedRandom`, 0 to 100.
     #[derive(Default)]
     Weight(u8), 0..=100, "a weight"
 );
+
+/// A share: `0%` to `100%`, whole percents.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Percent(u8);
+
+impl Percent {
+    /// The number before the sign.
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+
+    /// So many hundredths, or `None` where that is more than the whole.
+    pub const fn new(percent: u8) -> Option<Self> {
+        if percent > 100 { None } else { Some(Self(percent)) }
+    }
+}
+
+impl FromStr for Percent {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = text.strip_suffix('%').filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+        number
+            .and_then(|number| Self::new(number.parse().ok()?))
+            .ok_or_else(|| format!("`{text}` is not a share: write 0% to 100%"))
+    }
+}
+
+text_type!(Percent, expects: "a share such as 50%", schema: {
+    "type": "string", "pattern": "^([0-9]{1,2}|100)%$", "examples": ["50%"]
+});

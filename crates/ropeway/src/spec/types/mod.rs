@@ -23,7 +23,7 @@ pub use duration::{DurationError, GoDuration, Timeout, Window};
 pub use glob::Glob;
 pub use hash_key::HashKey;
 pub use http::{HeaderName, HttpMethod, StatusCode, StatusRange};
-pub use limits::{BodyLimit, MessageLimit, Permil, Port, Positive, Weight};
+pub use limits::{BodyLimit, Failures, MessageLimit, Percent, Permil, Port, Positive, Weight};
 pub use name::Name;
 pub use network::IpRange;
 pub use pattern::Pattern;

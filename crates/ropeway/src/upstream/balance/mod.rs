@@ -51,9 +51,17 @@ struct Lineup {
     places: Vec<usize>,
     /// For each of `places`, the sum of the weights up to and with it.
     sums: Vec<u64>,
-    /// The weight of every server of the pool, 0 for those that are left out.
+    /// The weight of every server of the pool, in hundredths of its own; 0 for those that are left out.
     weights: Vec<u32>,
+    /// Some do not get their whole share yet.
+    is_rising: bool,
 }
+
+/// The whole share of a server, in hundredths.
+const WHOLE: u32 = 100;
+
+/// So often another server is looked for in the place of one that is not to get its whole share yet.
+const DRAWS: usize = 8;
 
 impl Balancer {
     /// All of `servers` may be chosen.
@@ -66,14 +74,19 @@ impl Balancer {
     }
 
     fn over(policy: Policy, live: Counts, weights: Vec<u32>) -> Self {
-        let lineup = ArcSwap::from_pointee(Lineup::new(&weights, |_| true));
+        let lineup = ArcSwap::from_pointee(Lineup::new(&weights, |_| WHOLE));
         Balancer { policy, turn: AtomicUsize::new(0), live, weights, lineup }
     }
 
-    /// From now on only servers at places for which `is_usable` holds are chosen.
-    pub(super) fn set_usable(&self, is_usable: impl Fn(usize) -> bool) {
+    /// From now on the server at a place gets so many hundredths of its share; one with 0 is not chosen.
+    pub(super) fn set_shares(&self, share: impl Fn(usize) -> u32) {
         // Where two threads bring news at once, the later one looks again.
-        self.lineup.rcu(|_| Lineup::new(&self.weights, &is_usable));
+        self.lineup.rcu(|_| Lineup::new(&self.weights, &share));
+    }
+
+    /// Whether some get less than their whole share.
+    pub(super) fn is_rising(&self) -> bool {
+        self.lineup.load().is_rising
     }
 
     /// The place of the server to ask, after those at `tried` were asked in vain. `None` if no other may be chosen.
@@ -93,8 +106,17 @@ impl Balancer {
     fn first_or_next(&self, asker: Asker<'_>, lineup: &Lineup, tried: &[usize]) -> Option<usize> {
         match tried.last() {
             Some(last) => lineup.after(*last).find(|place| !tried.contains(place)),
+            None if lineup.is_rising && self.policy.ignores_weights() => self.admitted(asker, lineup),
             None => lineup.places.get(self.first(asker, lineup)).copied(),
         }
+    }
+
+    /// For policies that take all servers for equal: one that is not to get its whole share yet often cedes its turn.
+    fn admitted(&self, asker: Asker<'_>, lineup: &Lineup) -> Option<usize> {
+        let draw = || lineup.places.get(self.first(asker, lineup)).copied();
+        let is_admitted = |place: usize| fastrand::u32(..self.weights[place] * WHOLE) < lineup.weights[place];
+        let mut draws = (0..DRAWS).filter_map(|_| draw());
+        draws.find(|place| is_admitted(*place)).or_else(draw)
     }
 
     /// Where to begin in the lineup.
@@ -136,7 +158,7 @@ impl Balancer {
         }
         let one = fastrand::usize(..count);
         let other = (one + fastrand::usize(1..count)) % count;
-        let load = |at: usize| self.load(lineup.places[at]);
+        let load = |at: usize| self.load(lineup, lineup.places[at]);
         if load(other).is_below(load(one)) { other } else { one }
     }
 
@@ -145,12 +167,18 @@ impl Balancer {
         let open = || ring.walk(hash).filter(move |place| lineup.has(*place) && !tried.contains(place));
         let loads = lineup.loads(&self.live, 0..self.weights.len());
         let live = loads.map(|load| if load.weight > 0 { u64::from(load.live) } else { 0 }).sum();
-        let has_room = |place: &usize| self.load(*place).leaves_room(live, lineup.weight());
+        let has_room = |place: &usize| self.load(lineup, *place).leaves_room(live, lineup.weight());
         open().find(has_room).or_else(|| open().next())
     }
 
-    fn load(&self, place: usize) -> Load {
-        Load { live: self.live.now_at(place), weight: self.weights[place] }
+    fn load(&self, lineup: &Lineup, place: usize) -> Load {
+        Load { live: self.live.now_at(place), weight: lineup.weights[place] }
+    }
+}
+
+impl Policy {
+    fn ignores_weights(&self) -> bool {
+        matches!(self, Policy::RoundRobin | Policy::Random)
     }
 }
 
@@ -174,17 +202,16 @@ fn policy(spec: &LoadBalance, ring: impl Fn() -> Ring) -> Policy {
 }
 
 impl Lineup {
-    fn new(weights: &[u32], is_usable: impl Fn(usize) -> bool) -> Self {
-        let weights = weights.iter().enumerate();
-        let weights: Vec<_> =
-            weights.map(|(place, weight)| if is_usable(place) { *weight } else { 0 }).collect();
+    fn new(whole: &[u32], share: impl Fn(usize) -> u32) -> Self {
+        let weights: Vec<_> = whole.iter().enumerate().map(|(place, weight)| weight * share(place)).collect();
+        let is_rising = whole.iter().zip(&weights).any(|(whole, weight)| (1..whole * WHOLE).contains(weight));
         let places: Vec<_> = (0..weights.len()).filter(|place| weights[*place] > 0).collect();
         let mut sum = 0;
         let sums = places.iter().map(|place| {
             sum += u64::from(weights[*place]);
             sum
         });
-        Lineup { sums: sums.collect(), places, weights }
+        Lineup { sums: sums.collect(), places, weights, is_rising }
     }
 
     fn has(&self, place: usize) -> bool {

@@ -42,6 +42,10 @@ impl Servers {
         Servers::new(&vec![0; count], policy)
     }
 
+    fn set_usable(&self, is_usable: impl Fn(usize) -> bool) {
+        self.balancer.set_shares(|place| if is_usable(place) { WHOLE } else { 0 });
+    }
+
     fn choose(&self, address: impl Into<IpAddr>, tried: &[usize]) -> Option<usize> {
         self.balancer.choose(Asker { address: address.into(), head: &self.head }, tried)
     }
@@ -91,9 +95,9 @@ fn turns_go_round_among_the_usable() {
     let servers = Servers::equal(4, |_| Policy::RoundRobin);
     let picks = |count| (0..count).map(|_| servers.pick()).collect::<Vec<_>>();
     assert_eq!(picks(6), [0, 1, 2, 3, 0, 1]);
-    servers.balancer.set_usable(|place| place != 1);
+    servers.set_usable(|place| place != 1);
     assert_eq!(picks(6), [0, 2, 3, 0, 2, 3]);
-    servers.balancer.set_usable(|_| true);
+    servers.set_usable(|_| true);
     assert_eq!(picks(4), [0, 1, 2, 3]);
 }
 
@@ -103,7 +107,7 @@ fn chances_are_equal_or_by_weight() {
     assert_near(&random, &[0.25; 4], 0.05);
     let servers = Servers::new(&[1, 3, 4], |_| Policy::WeightedRandom);
     assert_near(&servers.shares(100_000), &[0.125, 0.375, 0.5], 0.05);
-    servers.balancer.set_usable(|place| place != 2);
+    servers.set_usable(|place| place != 2);
     let shares = servers.shares(100_000);
     assert_eq!(shares[2], 0.0);
     assert_near(&shares, &[0.25, 0.75], 0.05);
@@ -115,7 +119,7 @@ fn hashes_are_taken_modulo_the_usable() {
     let servers = Servers::equal(10, |_| Policy::Hash(HashKey::Ip));
     // 171769816 and 1957403386
     assert_eq!([here, there].map(|ip| servers.choose(ip, &[])), [Some(6), Some(6)]);
-    servers.balancer.set_usable(|place| place > 1);
+    servers.set_usable(|place| place > 1);
     // Modulo 8 they are 0 and 2, behind the two that are left out.
     assert_eq!([here, there].map(|ip| servers.choose(ip, &[])), [Some(2), Some(4)]);
     let keyless = Servers::equal(10, |_| Policy::Hash(HashKey::Header("x-user".parse().unwrap())));
@@ -128,7 +132,7 @@ fn policies_without_a_say_fail_over_in_order() {
         [|_| Policy::RoundRobin, |_| Policy::Random, |_| Policy::PowerOfTwo, |_| Policy::Hash(HashKey::Ip)];
     for policy in policies {
         let servers = Servers::equal(5, policy);
-        servers.balancer.set_usable(|place| place != 3);
+        servers.set_usable(|place| place != 3);
         let first = servers.pick();
         let mut tried = vec![first];
         while let Some(next) = servers.choose(Ipv4Addr::LOCALHOST, &tried) {
@@ -156,7 +160,7 @@ fn every_policy_tries_each_usable_server_once_and_then_none() {
         let servers = Servers::equal(6, policy);
         let _claims = [servers.claim(0), servers.claim(0), servers.claim(4)];
         for usable in [6, 2, 1, 0] {
-            servers.balancer.set_usable(|place| place < usable);
+            servers.set_usable(|place| place < usable);
             let mut tried = Vec::new();
             while let Some(next) = servers.choose(Ipv4Addr::LOCALHOST, &tried) {
                 assert!(!tried.contains(&next) && next < usable);
@@ -188,11 +192,11 @@ fn least_connections_goes_by_weight_and_by_what_is_usable() {
     let servers = Servers::new(&[1, 2, 5], |_| Policy::LeastConnections);
     let claims = servers.burst(80);
     assert_eq!(servers.live(), [10, 20, 50]);
-    servers.balancer.set_usable(|place| place != 2);
+    servers.set_usable(|place| place != 2);
     let more = servers.burst(30);
     assert_eq!(servers.live(), [20, 40, 50]);
     drop((claims, more));
-    servers.balancer.set_usable(|_| true);
+    servers.set_usable(|_| true);
     // A server that refuses has the fewest tunnels, and is not asked twice.
     let _claims = [servers.claim(0), servers.claim(1)];
     assert_eq!(servers.pick(), 2);
@@ -261,14 +265,14 @@ fn the_keys_of_a_server_that_is_gone_spread_and_come_back() {
     let places =
         || (0..KEYS).map(|key| servers.choose(Ipv4Addr::from_bits(key), &[]).unwrap()).collect::<Vec<_>>();
     let before = places();
-    servers.balancer.set_usable(|place| place != 3);
+    servers.set_usable(|place| place != 3);
     let during = places();
     assert!(before.iter().zip(&during).all(|(before, during)| *before == 3 || before == during));
     for heir in [0, 1, 2, 4] {
         let moved = before.iter().zip(&during).filter(|pair| *pair == (&3, &heir)).count();
         assert!((300..800).contains(&moved), "{moved} of 2000 go to {heir}");
     }
-    servers.balancer.set_usable(|_| true);
+    servers.set_usable(|_| true);
     assert_eq!(places(), before);
 }
 
@@ -324,4 +328,91 @@ fn a_choice_among_a_thousand_servers() {
         println!("{name}: {each:?}");
         assert!(each < Duration::from_micros(1), "{name}: {each:?}");
     }
+}
+
+/// Servers of which the last gets so many hundredths of its share.
+fn rising(servers: &Servers, share: u32) {
+    let last = servers.accounts.len() - 1;
+    servers.balancer.set_shares(|place| if place == last { share } else { WHOLE });
+}
+
+#[test]
+fn a_server_that_rises_gets_its_part_of_a_share() {
+    let policies: [Make; 3] = [|_| Policy::RoundRobin, |_| Policy::Random, |_| Policy::WeightedRandom];
+    for policy in policies {
+        let servers = Servers::equal(3, policy);
+        for share in [10, 50, 99] {
+            rising(&servers, share);
+            let whole = 2.0 + f64::from(share) / 100.0;
+            let expected = [1.0 / whole, 1.0 / whole, 1.0 - 2.0 / whole];
+            assert_near(&servers.shares(100_000), &expected, 0.1);
+        }
+        rising(&servers, WHOLE);
+        assert_near(&servers.shares(30_000), &[1.0 / 3.0; 3], 0.05);
+    }
+}
+
+#[test]
+fn where_all_rise_all_are_chosen() {
+    for count in [1, 3] {
+        let servers = Servers::equal(count, |_| Policy::RoundRobin);
+        servers.balancer.set_shares(|_| 10);
+        assert_near(&servers.shares(30_000), &vec![1.0 / count as f64; count], 0.05);
+    }
+}
+
+#[test]
+fn hashes_do_not_heed_what_rises() {
+    let policies: [Make; 2] = [|_| Policy::Hash(HashKey::Ip), by_address];
+    for policy in policies {
+        let servers = Servers::equal(5, policy);
+        let places =
+            || (0..1000).map(|key| servers.choose(Ipv4Addr::from_bits(key), &[])).collect::<Vec<_>>();
+        let before = places();
+        rising(&servers, 10);
+        assert_eq!(places(), before, "{:?}", servers.balancer.policy);
+    }
+}
+
+/// But by its bound consistent hashing keeps the server's tunnels few as well.
+#[test]
+fn a_bound_is_that_of_the_part() {
+    let servers = Servers::equal(3, by_address);
+    rising(&servers, 10);
+    let _claims: Vec<_> =
+        (0..2100).map(|key| servers.claim(servers.choose(Ipv4Addr::from_bits(key), &[]).unwrap())).collect();
+    let live = servers.live()[2];
+    assert!((100..=126).contains(&live), "{live} of 2100, where 100 are fair");
+}
+
+/// It has no tunnels and all others have many: it gets no more at once than its part of a share.
+#[test]
+fn a_server_that_comes_back_is_not_flooded() {
+    for (policy, spare) in [(Policy::LeastConnections, 1), (Policy::PowerOfTwo, 8)] {
+        let servers = Servers::equal(3, |_| policy);
+        servers.set_usable(|place| place != 2);
+        let mut claims = servers.burst(2000);
+        assert_eq!(servers.live()[2], 0);
+        for share in [10, 20, 50, 80] {
+            rising(&servers, share);
+            claims.extend(servers.burst(2000));
+            let live = servers.live();
+            let fair = f64::from(live[0]) * f64::from(share) / 100.0;
+            assert!(
+                (f64::from(live[2]) - fair).abs() <= f64::from(spare) + fair * 0.02,
+                "{live:?} at {share}"
+            );
+        }
+    }
+}
+
+/// Without a slow start it does.
+#[test]
+fn without_a_slow_start_a_server_that_comes_back_gets_everything_until_it_is_even() {
+    let servers = Servers::equal(3, |_| Policy::LeastConnections);
+    servers.set_usable(|place| place != 2);
+    let _claims = servers.burst(2000);
+    servers.set_usable(|_| true);
+    let _more = servers.burst(1000);
+    assert_eq!(servers.live(), [1000; 3]);
 }

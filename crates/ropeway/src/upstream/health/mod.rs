@@ -1,26 +1,45 @@
 //! Which servers are well.
 //!
 //! ```text
-//! Watch::run   waits, checks, tells the server's Health; where its verdict changes, the pool chooses anew among
-//!              those that are usable
+//! Watch::run        waits, checks, tells the server's Health
+//! Passive::failed   counts what went wrong with clients; too often, the server is ejected
+//! Health            is used or not; where that changes, all generations of the pool see it by Changes
 //! ```
 
+mod changes;
 mod check;
 mod expected;
+mod passive;
 mod watch;
 
+pub use changes::Changes;
+pub(super) use changes::millis;
+pub use passive::{Conduct, Ejected, Passive, Trial};
 pub use watch::{Watch, Watches};
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::spec::health_check::{HealthCheck as Spec, Initial};
 
-/// What is known of a server's health.
+/// A server is not used: by its health check, or until its first.
+const UNWELL: u8 = 1;
+
+/// A server is not used: it is ejected.
+const EJECTED: u8 = 2;
+
+/// What a server gets that has just come into use, in hundredths of its share.
+const LEAST: u64 = 10;
+
+/// What is known of a server's health. Any thread may look at it and change it.
 #[derive(Debug)]
 pub struct Health {
-    is_usable: AtomicBool,
+    /// What speaks against using it.
+    against: AtomicU8,
+    /// When it came into use, by the clock of `changes`; 0: with its pool.
+    since: AtomicU64,
+    changes: Arc<Changes>,
     known: Mutex<Known>,
 }
 
@@ -59,7 +78,7 @@ pub struct Thresholds {
 
 impl Health {
     /// Nothing is known; until then it counts as `initial`.
-    pub fn new(initial: Initial) -> Self {
+    pub fn new(initial: Initial, changes: &Arc<Changes>) -> Self {
         let known = Known {
             condition: Condition::Unknown,
             since: Instant::now(),
@@ -67,12 +86,66 @@ impl Health {
             latency: None,
             streak: 0,
         };
-        Health { is_usable: AtomicBool::new(initial == Initial::Healthy), known: Mutex::new(known) }
+        let against = if initial == Initial::Healthy { 0 } else { UNWELL };
+        Health {
+            against: against.into(),
+            since: 0.into(),
+            changes: changes.clone(),
+            known: Mutex::new(known),
+        }
     }
 
     /// Whether it may get new connections.
     pub fn is_usable(&self) -> bool {
-        self.is_usable.load(Ordering::Relaxed)
+        self.against.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether its checks say so.
+    pub fn is_well(&self) -> bool {
+        self.against.load(Ordering::Relaxed) & UNWELL == 0
+    }
+
+    /// Whether it is ejected.
+    pub fn is_ejected(&self) -> bool {
+        self.against.load(Ordering::Relaxed) & EJECTED != 0
+    }
+
+    /// What it is to get of its share, in hundredths, where one that comes into use gets it over `slow_start`.
+    pub(super) fn share(&self, slow_start: Duration) -> u32 {
+        let since = self.since.load(Ordering::Relaxed);
+        if !self.is_usable() {
+            return 0;
+        }
+        if since == 0 || slow_start.is_zero() {
+            return 100;
+        }
+        let passed = self.changes.now().saturating_sub(since);
+        let grown = passed.saturating_mul(100 - LEAST) / millis(slow_start).max(1);
+        (LEAST + grown).min(100) as u32
+    }
+
+    /// It comes into use now, in a pool that was in use before.
+    pub(super) fn begins(&self) {
+        self.since.store(self.changes.now(), Ordering::Relaxed);
+    }
+
+    fn set_ejected(&self, is_ejected: bool) {
+        self.set(EJECTED, is_ejected);
+    }
+
+    /// Adds to what speaks against using it, or takes away from it.
+    fn set(&self, reason: u8, holds: bool) {
+        let before = match holds {
+            true => self.against.fetch_or(reason, Ordering::Relaxed),
+            false => self.against.fetch_and(!reason, Ordering::Relaxed),
+        };
+        let after = if holds { before | reason } else { before & !reason };
+        if before != 0 && after == 0 {
+            self.begins();
+        }
+        if (before == 0) != (after == 0) {
+            self.changes.note();
+        }
     }
 
     /// All that is known.
@@ -97,7 +170,7 @@ impl Health {
             return None;
         }
         (known.condition, known.since) = (verdict, Instant::now());
-        self.is_usable.store(verdict != Condition::Unhealthy, Ordering::Relaxed);
+        self.set(UNWELL, verdict == Condition::Unhealthy);
         Some(verdict)
     }
 }
@@ -126,7 +199,7 @@ mod tests {
 
     /// What each check of a row changes: `+` passes, `-` fails.
     fn changes(fails: u32, passes: u32, row: &str) -> Vec<Option<Condition>> {
-        let health = Health::new(Initial::Healthy);
+        let health = Health::new(Initial::Healthy, &Arc::<Changes>::default());
         let changed = row.chars().map(|check| {
             let result = if check == '+' { Ok(Duration::ZERO) } else { Err("wrong".into()) };
             let change = health.note(result, Thresholds { fails, passes });
@@ -150,7 +223,7 @@ mod tests {
 
     #[test]
     fn the_last_reason_and_the_last_latency_are_kept() {
-        let health = Health::new(Initial::Healthy);
+        let health = Health::new(Initial::Healthy, &Arc::<Changes>::default());
         let thresholds = Thresholds { fails: 1, passes: 1 };
         health.note(Ok(Duration::from_millis(7)), thresholds);
         health.note(Err("status 500".into()), thresholds);
@@ -159,6 +232,26 @@ mod tests {
         assert_eq!(known.latency, Some(Duration::from_millis(7)));
         health.note(Ok(Duration::from_millis(9)), thresholds);
         assert_eq!((health.known().reason, health.known().latency), (None, Some(Duration::from_millis(9))));
+    }
+
+    #[test]
+    fn a_share_rises_from_when_a_server_comes_into_use() {
+        let began = Instant::now();
+        let changes = Arc::<Changes>::default();
+        let health = Health::new(Initial::Healthy, &changes);
+        let slow_start = Duration::from_secs(1000);
+        assert_eq!(health.share(slow_start), 100, "from the beginning");
+        health.set(UNWELL, true);
+        assert_eq!(health.share(slow_start), 0);
+        health.set(UNWELL, false);
+        assert_eq!((health.share(slow_start), health.share(Duration::ZERO)), (10, 100));
+        // So many seconds later.
+        for (seconds, expected) in [(0, 10), (101, 19), (501, 55), (991, 99), (1001, 100), (5000, 100)] {
+            let changes = Arc::new(Changes::begun(began - Duration::from_secs(seconds)));
+            let health = Health::new(Initial::Healthy, &changes);
+            health.since.store(1, Ordering::Relaxed);
+            assert_eq!(health.share(slow_start), expected, "after {seconds} s");
+        }
     }
 
     #[test]

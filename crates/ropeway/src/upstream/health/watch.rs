@@ -62,8 +62,6 @@ impl Watches {
 
     fn begin(&mut self, pool: &Arc<Pool>) {
         let over = CancellationToken::new();
-        // The watches of the pool before it may have found something after this one was built.
-        pool.choose_among_usable();
         for watch in pool.watches() {
             let (task, at_once, over) = (self.lifecycle.clone(), self.at_once.clone(), over.clone());
             let registries = self.registries.clone();
