@@ -1,5 +1,8 @@
 //! Health checks: what they ask, how answers are judged, and what becomes of new and of live connections.
 
+mod failover;
+mod passive;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
