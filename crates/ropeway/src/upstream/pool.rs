@@ -427,3 +427,6 @@ fn failure(answer: &Result<Answer, Fault>) -> Option<Cow<'static, str>> {
         Err(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests;
