@@ -32,7 +32,7 @@ pub use frame::{Frame, close, frame, masked, op};
 pub use gateway::{TestGateway, free_port};
 pub use name_server::{NameServer, Says};
 pub use peer::{End, Peer, UPGRADE};
-pub use records::{Record, record, records};
+pub use records::{Record, record, records, verdicts};
 pub use terminator::{Hello, Manner, Terminator};
 pub use unreachable::{BlackHole, Refusing};
 pub use usage::Usage;

@@ -1,4 +1,4 @@
-//! The log lines of tunnels.
+//! The log lines of tunnels, and of servers' health.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -32,17 +32,25 @@ pub fn record(name: &str) -> Record {
     records[0].clone()
 }
 
+/// The lines of the health of servers of the pipeline `NAME-ws` so far, where `name` is that of the gateway's server.
+pub fn verdicts(name: &str) -> Vec<Record> {
+    let pipeline = format!("{name}-ws/");
+    let all = RECORDS.lock().unwrap();
+    let verdicts = all.iter().filter(|record| record["message"].ends_with(" well"));
+    verdicts.filter(|record| record["pool"].starts_with(&pipeline)).cloned().collect()
+}
+
 pub(crate) fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| tracing::subscriber::set_global_default(registry().with(Collect)).unwrap());
 }
 
-/// Keeps what is logged of tunnels.
+/// Keeps what is logged of tunnels and of health.
 struct Collect;
 
 impl<S: Subscriber> Layer<S> for Collect {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        if event.metadata().target() == "ropeway::tunnel" {
+        if ["ropeway::tunnel", "ropeway::health"].contains(&event.metadata().target()) {
             let mut fields = Fields::default();
             event.record(&mut fields);
             RECORDS.lock().unwrap().push(fields.0);
