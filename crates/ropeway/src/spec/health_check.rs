@@ -71,6 +71,12 @@ impl HealthCheck {
         set.unwrap_or(Duration::from_secs(60))
     }
 
+    /// Whether anything asks for the path of a server's URL.
+    pub(super) fn asks_for_url(&self) -> bool {
+        let by_http = self.http.as_ref().is_some_and(|http| http.uri.is_none() && self.path.is_none());
+        by_http || self.ws.as_ref().is_some_and(|ws| ws.uri.is_none())
+    }
+
     /// Reports what no field can say alone.
     pub(super) fn check(&self, reader: &Reader, at: super::Span) {
         if self.http.is_none() && self.ws.is_none() {

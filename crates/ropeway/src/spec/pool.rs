@@ -245,7 +245,8 @@ impl Pool {
         }
         self.check_weights(reader);
         for server in &self.servers {
-            server.check(reader);
+            let is_asked = self.health_check.as_ref().is_some_and(|check| check.asks_for_url());
+            server.check(reader, is_asked);
         }
         if let Some(tls) = &self.tls {
             tls.check(reader);
@@ -305,7 +306,8 @@ impl Pool {
 }
 
 impl Server {
-    fn check(&self, reader: &Reader) {
+    /// `is_asked`: health checks ask for the URL's own path.
+    fn check(&self, reader: &Reader, is_asked: bool) {
         let at = self.url.span();
         if let Some(tls) = &self.tls {
             tls.check(reader);
@@ -317,7 +319,11 @@ impl Server {
                 );
             }
         }
-        if !self.url.unused().is_empty() {
+        if self.url.target() != "/" && is_asked {
+            let title =
+                "only health checks ask for the path of a server's URL: clients' requests keep their own";
+            reader.report(Diagnostic::note(title).at(at));
+        } else if self.url.target() != "/" {
             reader.report(
                 Diagnostic::warning(
                     "the path of a server's URL does nothing: the request's own path is sent",

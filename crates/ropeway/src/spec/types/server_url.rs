@@ -10,14 +10,14 @@ use super::text_type;
 
 /// The URL of one backend: `ws`, `wss`, `http` or `https`, a host, maybe a port; or `unix:` and a path.
 ///
-/// Two URLs are equal if they name the same scheme, host and port; `http` is `ws` and `https` is `wss`.
+/// Two URLs are equal if they name the same scheme, host, port, path and query; `http` is `ws` and `https` is `wss`.
 #[derive(Clone, Debug)]
 pub struct ServerUrl {
     scheme: Scheme,
     host: Host,
     port: u16,
     authority: Box<str>,
-    unused: Box<str>,
+    target: Box<str>,
 }
 
 impl ServerUrl {
@@ -41,9 +41,9 @@ impl ServerUrl {
         &self.authority
     }
 
-    /// Path and query, which do nothing: a request keeps its own. Empty if it is only `/`.
-    pub fn unused(&self) -> &str {
-        &self.unused
+    /// Path and query, `/` if there are none. Health checks ask for them; a client's request keeps its own.
+    pub fn target(&self) -> &str {
+        &self.target
     }
 }
 
@@ -51,7 +51,8 @@ impl Eq for ServerUrl {}
 
 impl PartialEq for ServerUrl {
     fn eq(&self, other: &Self) -> bool {
-        (self.scheme, self.port, &self.host) == (other.scheme, other.port, &other.host)
+        (self.scheme, self.port, &self.host, &self.target)
+            == (other.scheme, other.port, &other.host, &other.target)
     }
 }
 
@@ -127,7 +128,7 @@ impl FromStr for ServerUrl {
             }
         };
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (authority, unused) = rest.split_at(end);
+        let (authority, target) = rest.split_at(end);
         if authority.contains('@') {
             return Err("a user and password cannot stand in the URL of a server".into());
         }
@@ -137,7 +138,7 @@ impl FromStr for ServerUrl {
             host: host_of(host)?,
             port: port.unwrap_or(if scheme.is_tls() { 443 } else { 80 }),
             authority: authority.into(),
-            unused: if unused == "/" { "".into() } else { unused.into() },
+            target: target_of(target)?.into(),
         })
     }
 }
@@ -160,8 +161,18 @@ fn unix(path: &str) -> Result<ServerUrl, String> {
         host: Host::Unix(path.into()),
         port: 0,
         authority: "localhost".into(),
-        unused: "".into(),
+        target: "/".into(),
     })
+}
+
+/// The path and query in what follows the authority; a fragment is never sent (RFC 9110 7.1).
+fn target_of(rest: &str) -> Result<String, String> {
+    let target = rest.split_once('#').map_or(rest, |(target, _)| target);
+    let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
+    match target.parse::<http::uri::PathAndQuery>() {
+        Ok(_) => Ok(target),
+        Err(_) => Err(format!("`{target}` is not a path: write spaces and their like as `%20`")),
+    }
 }
 
 /// Splits `host[:port]`; an IPv6 address keeps its brackets.
@@ -219,23 +230,25 @@ mod tests {
 
     #[test]
     fn reads_and_normalises() {
-        for (text, normal, authority, unused) in [
-            ("ws://127.0.0.1:9095", "ws://127.0.0.1:9095", "127.0.0.1:9095", ""),
-            ("http://Back.End/", "ws://back.end:80", "Back.End", ""),
-            ("WSS://[::1]", "wss://[::1]:443", "[::1]", ""),
+        for (text, normal, authority, target) in [
+            ("ws://127.0.0.1:9095", "ws://127.0.0.1:9095", "127.0.0.1:9095", "/"),
+            ("http://Back.End/", "ws://back.end:80", "Back.End", "/"),
+            ("WSS://[::1]", "wss://[::1]:443", "[::1]", "/"),
             ("https://a:8443/chat?x=1", "wss://a:8443", "a:8443", "/chat?x=1"),
-            ("ws://svc_a.ns.?q", "ws://svc_a.ns.:80", "svc_a.ns.", "?q"),
-            ("unix:/run/a.sock", "unix:/run/a.sock", "localhost", ""),
-            ("unix:@a", "unix:@a", "localhost", ""),
+            ("ws://svc_a.ns.?q", "ws://svc_a.ns.:80", "svc_a.ns.", "/?q"),
+            ("ws://a/b#c?d", "ws://a:80", "a", "/b"),
+            ("unix:/run/a.sock", "unix:/run/a.sock", "localhost", "/"),
+            ("unix:@a", "unix:@a", "localhost", "/"),
         ] {
             let url: ServerUrl = text.parse().unwrap();
             assert_eq!(
-                (url.to_string().as_str(), url.authority(), url.unused()),
-                (normal, authority, unused)
+                (url.to_string().as_str(), url.authority(), url.target()),
+                (normal, authority, target)
             );
         }
         assert!(matches!("ws://10.0.0.1".parse::<ServerUrl>().unwrap().host(), Host::Ip(_)));
         assert_eq!("http://A".parse::<ServerUrl>(), "ws://a:80/".parse::<ServerUrl>());
+        assert_ne!("ws://a/x".parse::<ServerUrl>(), "ws://a/y".parse::<ServerUrl>());
     }
 
     #[test]
@@ -265,6 +278,7 @@ mod tests {
             "unix:run/a.sock",
             "unix:/a\0b",
             &format!("unix:/{}", "a".repeat(107)),
+            "ws://a/b c",
         ] {
             assert!(text.parse::<ServerUrl>().is_err(), "{text}");
         }

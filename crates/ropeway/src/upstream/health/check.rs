@@ -185,7 +185,7 @@ fn offer(sent: &HeaderMap) -> Result<Offer<'_>, String> {
 impl Question {
     /// A GET for `uri`, or for what `url` names.
     fn new(uri: Option<&str>, port: Option<Port>, url: &ServerUrl) -> Self {
-        let target = uri.unwrap_or(url.unused());
+        let target = uri.unwrap_or(url.target());
         let target = target.parse::<Uri>().ok().and_then(|uri| uri.path_and_query().cloned());
         let mut headers = HeaderMap::new();
         let host = match port {

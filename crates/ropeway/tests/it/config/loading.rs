@@ -322,6 +322,25 @@ fn candidate_pools_and_health_checks_are_checked_though_they_do_nothing_yet() {
 }
 
 #[test]
+fn the_path_of_a_servers_url_is_for_health_checks_only() {
+    let nothing = "warning: the path of a server's URL does nothing";
+    let asked = "note: only health checks ask for the path of a server's URL";
+    for (check, expected) in [
+        ("", nothing),
+        ("healthCheck: { ws: { uri: /a }, http: { uri: /b } }", nothing),
+        ("healthCheck: { path: /a, http: {} }", nothing),
+        ("healthCheck: { ws: {} }", asked),
+        ("healthCheck: { path: /a, http: {}, ws: {} }", asked),
+    ] {
+        let loaded = load_text(&format!(
+            "{SERVER}kind: Pipeline\nname: p\nfilters:\n- kind: WebSocketProxy\n  name: w\n  pools:\n  - servers: [{{ url: ws://a/b }}]\n    {check}\n"
+        ));
+        let found = lines(&loaded);
+        assert!(found.len() == 1 && found[0].contains(expected), "{check}: {found:?}");
+    }
+}
+
+#[test]
 fn hosts_have_one_star_at_most() {
     for (host, expected) in [
         ("a.example.com", None),

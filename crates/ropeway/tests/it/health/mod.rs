@@ -218,6 +218,30 @@ fn a_check_asks_what_is_set() {
     }
 }
 
+/// `uri`, or else the server's URL, say what is asked for.
+#[test]
+fn a_check_asks_for_the_path_of_the_servers_url() {
+    for (url, line) in [
+        ("", "GET / "),
+        ("/", "GET / "),
+        ("/health?full=1", "GET /health?full=1 "),
+        ("?full=1", "GET /?full=1 "),
+        ("/health#part", "GET /health "),
+    ] {
+        for check in ["ws", "http"] {
+            let (patient, backend) = (Patient::new(well), Backend::listen());
+            let documents = TestGateway::documents_to(
+                &[backend.address],
+                &pool(&format!("{check}: {{ port: {} }}", patient.port())),
+            );
+            let address = backend.address.to_string();
+            let _gateway = TestGateway::start(&documents.replace(&address, &format!("{address}{url}")));
+            let (head, _) = patient.second_check();
+            assert!(head.starts_with(line), "{check}, {url:?}: {head}");
+        }
+    }
+}
+
 #[test]
 fn servers_that_cannot_be_asked_are_not_well() {
     let (refusing, hole) = (Refusing::new(), BlackHole::new());
