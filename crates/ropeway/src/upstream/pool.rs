@@ -13,6 +13,7 @@ use ws::handshake::Offer;
 use super::asker::Asker;
 use super::balance::Balancer;
 use super::budget::RetryBudget;
+use super::connect::Destination;
 use super::dialler::Dialler;
 use super::handshake::{Agreed, Answer, Deadlines, Invitation, invite};
 use super::health::{Changes, Condition, Health, Passive, Trial, Watch, millis};
@@ -20,8 +21,9 @@ use super::origin::OriginRule;
 use super::{Server, Standing};
 use crate::fault::{Blame, Fault};
 use crate::net::reply::Reply;
+use crate::spec::Spanned;
 use crate::spec::departure::{Action, Departure};
-use crate::spec::pool::{Compression, Pool as PoolSpec};
+use crate::spec::pool::{Compression, Pool as PoolSpec, Server as ServerSpec};
 use crate::spec::types::{Positive, Window};
 use crate::tunnel::farewell::Why;
 use crate::tunnel::policy::Policy;
@@ -90,14 +92,7 @@ impl Pool {
     }
 
     fn build(spec: &PoolSpec, identity: &str, dialler: &Dialler, previous: Option<&Pool>) -> Self {
-        let way = |server| match dialler.destination(server, spec) {
-            Ok(destination) => Some((server, destination)),
-            Err(fault) => {
-                tracing::error!(pool = identity, server = %*server.url, reason = fault.title(), "left out");
-                None
-            }
-        };
-        let usable: Vec<_> = spec.servers.iter().filter_map(|server| way(server)).collect();
+        let usable = reachable(spec, identity, dialler);
         let policy = policy(spec);
         let initial = spec.health_check.as_ref().map(|check| check.initial).unwrap_or_default();
         let changes = previous.map(|previous| previous.changes.clone()).unwrap_or_default();
@@ -385,6 +380,22 @@ fn window(departure: Departure, default: Action) -> Option<Duration> {
         Action::Close => Some(Duration::ZERO),
         Action::Drain => Some(departure.window.get()),
     }
+}
+
+/// The servers to which there is a way.
+fn reachable<'s>(
+    spec: &'s PoolSpec,
+    identity: &str,
+    dialler: &Dialler,
+) -> Vec<(&'s Spanned<ServerSpec>, Destination)> {
+    let way = |server: &'s Spanned<ServerSpec>| match dialler.destination(server, spec) {
+        Ok(destination) => Some((server, destination)),
+        Err(fault) => {
+            tracing::error!(pool = identity, server = %*server.url, reason = fault.title(), "left out");
+            None
+        }
+    };
+    spec.servers.iter().filter_map(way).collect()
 }
 
 fn policy(spec: &PoolSpec) -> Policy {

@@ -81,6 +81,11 @@ pub struct StatusRange {
 }
 
 impl StatusRange {
+    /// The highest code of the range.
+    pub const fn last(&self) -> StatusCode {
+        self.last
+    }
+
     /// Whether `code` lies in the range.
     pub const fn contains(self, code: u16) -> bool {
         self.first.0 <= code && code <= self.last.0

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, StatusCode};
 
-use crate::spec::health_check::{BodyComparison, Expected as Spec, HeaderComparison};
+use crate::spec::health_check::{Expected as Spec, ExpectedText, HeaderComparison, TextComparison};
 use crate::spec::types::{Pattern, StatusRange};
 
 /// What an answer must look like. All of it must fit.
@@ -19,8 +19,9 @@ enum Statuses {
     Listed(Vec<StatusRange>),
 }
 
+/// What a text must be like.
 #[derive(Debug)]
-enum Comparison {
+pub(super) enum Comparison {
     Is(String),
     Holds(String),
     Fits(Pattern),
@@ -40,20 +41,13 @@ impl Expected {
             };
             (header.name.to_string(), comparison)
         });
-        let body = spec.body.as_ref().map(|body| {
-            let value = body.value.as_ref().map(|value| value.to_string()).unwrap_or_default();
-            match body.r#type {
-                BodyComparison::Contains => Comparison::Holds(value),
-                BodyComparison::Regexp => Comparison::pattern(value),
-            }
-        });
         Expected {
             statuses: match spec.status_codes.is_empty() {
                 true => Statuses::Between(default.0, default.1),
                 false => Statuses::Listed(spec.status_codes.clone()),
             },
             headers: headers.collect(),
-            body,
+            body: spec.body.as_ref().map(Comparison::with_text),
         }
     }
 
@@ -62,8 +56,8 @@ impl Expected {
         self.body.is_some()
     }
 
-    /// What is wrong with an answer, if anything.
-    pub(super) fn judge(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<(), String> {
+    /// What is wrong with the head of an answer, if anything.
+    pub(super) fn judge_head(&self, status: StatusCode, headers: &HeaderMap) -> Result<(), String> {
         let code = status.as_u16();
         let is_listed = match &self.statuses {
             Statuses::Between(first, last) => (*first..=*last).contains(&code),
@@ -78,25 +72,41 @@ impl Expected {
                 return Err(format!("header {name} does not match"));
             }
         }
-        match &self.body {
-            Some(comparison) if !comparison.is_met(&String::from_utf8_lossy(body)) => {
-                Err("the body does not match".into())
-            }
-            _ => Ok(()),
-        }
+        Ok(())
+    }
+
+    /// What is wrong with a body, if anything; `is_whole` if this is all of it.
+    pub(super) fn judge_body(&self, body: &[u8], is_whole: bool) -> Result<(), String> {
+        let is_met = match &self.body {
+            Some(Comparison::Is(_)) if !is_whole => false,
+            Some(comparison) => comparison.is_met(&String::from_utf8_lossy(body)),
+            None => true,
+        };
+        if is_met { Ok(()) } else { Err("the body does not match".into()) }
     }
 }
 
 impl Comparison {
-    fn pattern(value: String) -> Self {
-        value.parse().map_or(Comparison::Is(value), Comparison::Fits)
+    /// As `spec` says; one that was read without an error has a valid pattern.
+    pub(super) fn with_text(spec: &ExpectedText) -> Self {
+        let value = spec.value.as_ref().map(|value| value.to_string()).unwrap_or_default();
+        match spec.r#type {
+            TextComparison::Contains => Comparison::Holds(value),
+            TextComparison::Exact => Comparison::Is(value),
+            TextComparison::Regexp => Comparison::pattern(value),
+        }
     }
 
-    fn is_met(&self, text: &str) -> bool {
+    /// Whether `text` is like that.
+    pub(super) fn is_met(&self, text: &str) -> bool {
         match self {
             Comparison::Is(value) => text == value,
             Comparison::Holds(value) => text.contains(value.as_str()),
             Comparison::Fits(pattern) => pattern.is_match(text),
         }
+    }
+
+    fn pattern(value: String) -> Self {
+        value.parse().map_or(Comparison::Is(value), Comparison::Fits)
     }
 }

@@ -10,6 +10,8 @@ mod changes;
 mod check;
 mod expected;
 mod passive;
+mod question;
+mod talk;
 mod watch;
 
 pub use changes::Changes;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::check::Check;
@@ -102,29 +102,34 @@ impl Watch {
         loop {
             // Never closed.
             let Ok(permit) = at_once.acquire().await else { return };
+            let began = Instant::now();
             let result = self.check.run().await;
             drop(permit);
+            let latency = result.as_ref().map_or_else(|failure| failure.latency, |latency| Some(*latency));
             let Some(server) = self.pool.server(self.place) else { return };
-            if let Some(condition) = server.health().note(result, self.thresholds) {
-                log(server, condition);
+            if let Some(condition) =
+                server.health().note(result.map_err(|failure| failure.reason), self.thresholds)
+            {
+                log(server, condition, latency);
                 self.pool.heed(server, condition, registries);
             }
             // Not in step with other servers, nor with other gateways.
-            sleep(self.interval.mul_f64(0.9 + 0.2 * fastrand::f64())).await;
+            sleep_until(began + self.interval.mul_f64(0.9 + 0.2 * fastrand::f64())).await;
         }
     }
 }
 
-fn log(server: &Server, condition: Condition) {
+/// `latency` is of the answer that decided.
+fn log(server: &Server, condition: Condition, latency: Option<Duration>) {
     let known = server.health().known();
     let (pool, name, state) = (server.pool(), server.name(), condition.label());
-    let latency_ms = known.latency.map(|latency| latency.as_secs_f64() * 1e3);
+    let latency_ms = latency.map(|latency| latency.as_secs_f64() * 1e3);
     match known.reason {
         None => {
             tracing::info!(target: "ropeway::health", pool, server = name, state, latency_ms, "server is well");
         }
         Some(reason) => {
-            tracing::warn!(target: "ropeway::health", pool, server = name, state, reason, "server is not well");
+            tracing::warn!(target: "ropeway::health", pool, server = name, state, latency_ms, reason, "server is not well");
         }
     }
 }

@@ -24,7 +24,7 @@ fn spec(servers: &[u16], more: &str) -> PoolSpec {
 
 /// In force at once.
 fn pool(servers: &[u16], more: &str, previous: Option<&Arc<Pool>>) -> Arc<Pool> {
-    let pool = Pool::new(&spec(servers, more), "pool", previous);
+    let pool = Pool::new(&spec(servers, more), "pool", &Dialler::new(Vec::new()), previous);
     pool.take_over(&Registries::new(Vec::new()));
     pool
 }

@@ -308,7 +308,11 @@ fn candidate_pools_and_health_checks_are_checked_though_they_do_nothing_yet() {
             "not a regular expression: unclosed group",
         ),
         (
-            "healthCheck: { ws: { match: { body: { value: '(', type: regexp } } } }",
+            "healthCheck: { http: { match: { body: { value: '(', type: regexp } } } }",
+            "not a regular expression: unclosed group",
+        ),
+        (
+            "healthCheck: { ws: { expect: { value: '(', type: regexp } } }",
             "not a regular expression: unclosed group",
         ),
     ] {
@@ -318,6 +322,81 @@ fn candidate_pools_and_health_checks_are_checked_though_they_do_nothing_yet() {
         ));
         let errors = loaded.diagnostics.iter().filter(|found| found.severity() == Severity::Error);
         assert_eq!(errors.map(|found| found.title()).collect::<Vec<_>>(), [expected], "{field}");
+    }
+}
+
+#[test]
+fn a_health_check_that_cannot_pass_or_means_nothing_is_told() {
+    let body = "this cannot match: an answer with status 101 has no body";
+    let needs = |field: &str| format!("`{field}` needs a WebSocket, and `statusCodes` leaves 101 out");
+    let late = "`maxLatency` does nothing: nothing may take longer than `timeout` anyway";
+    let table = [
+        ("maxLatency: 3s, ws: {}", Some(("3s", late.to_owned()))),
+        ("maxLatency: 4s, timeout: 5s, ws: {}", None),
+        ("maxLatency: 2999ms, ws: {}", None),
+        (
+            "http: { username: 'a:b', password: c }",
+            Some(("'a:b'", "a `username` cannot hold a `:`".to_owned())),
+        ),
+        (
+            "http: { method: CONNECT }",
+            Some((
+                "CONNECT",
+                "`CONNECT` asks for a tunnel and not for an answer: use another method".to_owned(),
+            )),
+        ),
+        ("ws: { match: { body: { value: ok } } }", Some(("ok", body.to_owned()))),
+        ("ws: { match: { statusCodes: [[101, 199]], body: { value: ok } } }", Some(("ok", body.to_owned()))),
+        ("ws: { match: { statusCodes: [[101, 101], [404, 404]], body: { value: ok } } }", None),
+        ("ws: { match: { body: {} } }", None),
+        ("ws: { match: { statusCodes: [[102, 404]] }, expect: {} }", Some(("{} }", needs("expect")))),
+        ("ws: { match: { statusCodes: [[102, 404]] }, ping: true }", Some(("true", needs("ping")))),
+        ("ws: { match: { statusCodes: [[100, 404]] }, ping: true, send: a, expect: { value: b } }", None),
+        ("ws: { send: a }", Some(("a }", "no answer to `send` is waited for".to_owned()))),
+        ("ws: { send: a, ping: true }", None),
+        ("ws: { send: a, expect: {} }", None),
+        ("ws: { headers: { Authorization: a, Host: b, Sec-WebSocket-Protocol: c, Origin: d } }", None),
+    ];
+    for (check, expected) in table {
+        assert_told(check, expected.as_ref().map(|(at, title)| (*at, title.as_str())));
+    }
+}
+
+#[test]
+fn a_health_check_sets_some_headers_itself() {
+    for name in [
+        "Connection",
+        "Content-Length",
+        "Keep-Alive",
+        "Proxy-Connection",
+        "Sec-WebSocket-Accept",
+        "Sec-WebSocket-Extensions",
+        "Sec-WebSocket-Key",
+        "Sec-WebSocket-Version",
+        "TE",
+        "Trailer",
+        "Transfer-Encoding",
+        "Upgrade",
+    ] {
+        let title = format!("`{}` is set by the check itself: leave it out", name.to_lowercase());
+        for kind in ["ws", "http"] {
+            let check = format!("{kind}: {{ headers: {{ {name}: a }} }}");
+            assert_told(&check, Some(("a } }", &title)));
+        }
+    }
+}
+
+/// Of the `check` nothing is told but `expected`, and of which of its words.
+fn assert_told(check: &str, expected: Option<(&str, &str)>) {
+    let loaded = load_text(&format!(
+        "{SERVER}kind: Pipeline\nname: p\nfilters:\n- kind: WebSocketProxy\n  name: w\n  pools:\n  - servers: [{{ url: ws://a }}]\n    healthCheck: {{ {check} }}\n"
+    ));
+    let found = lines(&loaded);
+    assert_eq!(found.len(), usize::from(expected.is_some()), "{check}: {found:?}");
+    if let Some((at, title)) = expected {
+        let column = 1 + "    healthCheck: { ".len() + check.find(at).unwrap();
+        let is_told = found[0].starts_with(&format!("test.yaml:12:{column}: ")) && found[0].contains(title);
+        assert!(is_told, "{check}: {found:?}");
     }
 }
 

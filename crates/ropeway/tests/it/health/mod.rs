@@ -2,6 +2,8 @@
 
 mod failover;
 mod passive;
+mod pace;
+mod talk;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -152,6 +154,10 @@ fn each_field_of_a_check_decides() {
         ("http: { @, match: { body: { value: is ill, type: contains } } }", ok, false),
         ("http: { @, match: { body: { value: '\\d+ of \\d+$', type: regexp } } }", ok, true),
         ("http: { @, match: { body: { value: '^\\d+', type: regexp } } }", ok, false),
+        ("http: { @, match: { body: { value: 'all is well, 17 of 17', type: exact } } }", ok, true),
+        ("http: { @, match: { body: { value: 'all is well', type: exact } } }", ok, false),
+        ("http: { @, match: { body: { value: data } } }", endless, true),
+        ("http: { @, match: { body: { value: data, type: exact } } }", endless, false),
         ("http: { @, match: { headers: [{ name: X-Status, value: healthy }] } }", ok, true),
         ("http: { @, match: { headers: [{ name: X-Status, value: other }] } }", ok, false),
         ("http: { @ }, ws: { @, match: { statusCodes: [[200, 200]] } }", ok, true),

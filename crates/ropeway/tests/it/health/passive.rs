@@ -11,7 +11,7 @@ use testkit::{Backend, BlackHole, Peer, Refusing, Serving, TestGateway, close, e
 
 /// A gateway with two workers and administration, and a pool with these lines.
 pub(super) fn gateway(servers: &[SocketAddr], pool: &str) -> TestGateway {
-    let options = Options { workers: 2, admin: Some(([127, 0, 0, 1], 0).into()) };
+    let options = Options { workers: 2, admin: Some(([127, 0, 0, 1], 0).into()), ..Options::default() };
     TestGateway::start_with(&TestGateway::documents_to(servers, pool), &options)
 }
 
