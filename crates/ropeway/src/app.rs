@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -134,6 +135,11 @@ impl Gateway {
         self.supervisor.commit(prepared, &self.workers);
         // Without a control thread there is nothing to be told.
         let _ = self.pools.send(self.supervisor.pools());
+    }
+
+    /// The files that what is in force names, besides those that it stands in.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.supervisor.files()
     }
 
     /// Its figures.

@@ -72,6 +72,16 @@ impl Peer {
         }
     }
 
+    /// A head; `None` if the connection ends first.
+    pub fn head_or_end(&mut self) -> Option<String> {
+        while !self.input.windows(4).any(|window| window == b"\r\n\r\n") {
+            if !self.more() {
+                return None;
+            }
+        }
+        Some(self.head())
+    }
+
     /// Reads exactly `count` bytes.
     pub fn bytes(&mut self, count: usize) -> Vec<u8> {
         while self.input.len() < count {

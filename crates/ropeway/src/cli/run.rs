@@ -42,15 +42,18 @@ pub(super) fn run(run: &Run) -> ExitCode {
     log(&loaded.diagnostics);
     let options = Options { workers: run.workers, admin: run.admin, resolvers: run.resolver.clone() };
     let mut serve = |gateway: &mut Gateway, requests: &Receiver<Request>| loop {
-        match requests.recv_timeout(LOOK) {
-            Ok(Request::Reload) => reload(gateway, paths),
-            Err(RecvTimeoutError::Timeout) => {
-                if files.as_mut().is_some_and(Files::have_changed) {
-                    reload(gateway, paths);
-                }
-            }
-            Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+        if let Some(files) = &mut files {
+            files.name(gateway.files());
         }
+        loop {
+            match requests.recv_timeout(LOOK) {
+                Ok(Request::Reload) => break,
+                Err(RecvTimeoutError::Timeout) if files.as_mut().is_some_and(Files::have_changed) => break,
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+        reload(gateway, paths);
     };
     start_and_stop(loaded.objects, &options, |gateway, requests| {
         serve(gateway, requests);

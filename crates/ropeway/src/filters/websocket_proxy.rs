@@ -1,6 +1,7 @@
 //! `WebSocketProxy`: leads a handshake to a server of a pool.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use http::header::{
@@ -62,6 +63,10 @@ impl Spec {
 }
 
 impl Check for Spec {
+    fn files(&self) -> Vec<&Path> {
+        self.pools.iter().flat_map(|pool| pool.files()).collect()
+    }
+
     fn check(&self, reader: &Reader) {
         let mut main = self.pools.iter().filter(|pool| !pool.is_candidate());
         match (main.next(), main.next()) {

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::{pending, poll_fn};
+use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -26,6 +27,7 @@ use super::spin;
 use super::worker::{Arrival, Local, Seat};
 use crate::net::Stream;
 use crate::net::begun::Begun;
+use crate::net::forwarded::Peer;
 use crate::net::head::{self, Spelling, USUAL};
 use crate::net::linger::linger;
 use crate::net::reply::Reply;
@@ -52,7 +54,7 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// A client connection on which requests are answered.
 struct Visit<'a> {
-    peer: SocketAddr,
+    peer: &'a Peer,
     front: &'a Arc<Front>,
     local: &'a Local,
     /// Whether there is room for it.
@@ -69,25 +71,51 @@ type Free = (Stream, Bytes);
 /// Serves a connection to its end, or to the start of its tunnel.
 pub(super) async fn serve_connection(arrival: Arrival, local: Rc<Local>) {
     let Arrival { tcp, peer, front, seat, welcome } = arrival;
-    let tcp = match TcpStream::from_std(tcp) {
-        Ok(tcp) => tcp,
-        Err(error) => return tracing::warn!(%peer, %error, "connection lost"),
+    let (stream, peer) = match secure(tcp, peer, &front, &local).await {
+        Ok(secured) => secured,
+        Err(error) => return tracing::debug!(%peer, %error, "connection lost"),
     };
     let visit = Visit {
-        peer,
+        peer: &peer,
         front: &front,
         local: &local,
         welcome,
         opening: Cell::default(),
         prepared: Cell::default(),
     };
-    let Some((stream, early)) = visit.serve(Stream::Tcp(tcp)).await else { return };
+    let Some((stream, early)) = visit.serve(stream).await else { return };
     match visit.opening.take() {
         Some(opening) => {
             start_tunnel(opening, Leg { stream, early }, &front.metrics, seat, &local);
         }
         None => linger(stream, LINGER).await,
     }
+}
+
+/// Speaks TLS, where the listener wants it.
+async fn secure(
+    tcp: std::net::TcpStream,
+    address: SocketAddr,
+    front: &Front,
+    local: &Local,
+) -> io::Result<(Stream, Peer)> {
+    let tcp = TcpStream::from_std(tcp)?;
+    let Some(tls) = front.serving.load().tls.clone() else {
+        return Ok((Stream::Tcp(tcp), Peer { address, secure: false, certificate: None }));
+    };
+    let shaking = async {
+        // Never closed. Who waits here waits in the order of arrival.
+        let _turn = local.tls_handshakes.acquire().await;
+        tls.accept(tcp).await
+    };
+    // Boxed: only few listeners come here, and for a moment.
+    let shaken = tokio::select! {
+        shaken = Box::pin(timeout(tls.timeout, shaking)) => shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
+        () = local.lifecycle.stopping() => Err(io::ErrorKind::Interrupted.into()),
+    };
+    front.metrics.tls_handshake(if shaken.is_ok() { "ok" } else { "failed" });
+    let (stream, certificate) = shaken?;
+    Ok((stream, Peer { address, secure: true, certificate }))
 }
 
 impl Visit<'_> {
@@ -160,7 +188,7 @@ impl Visit<'_> {
             () = self.too_long() => return None,
         };
         if let Err(error) = result {
-            tracing::debug!(peer = %self.peer, %error, "connection ended");
+            tracing::debug!(peer = %self.peer.address, %error, "connection ended");
             if !error.is_parse() {
                 return None;
             }

@@ -6,5 +6,6 @@ pub mod request;
 pub mod router;
 pub mod seats;
 pub mod serving;
-mod spin;
+pub mod tls;
 pub mod worker;
+mod spin;

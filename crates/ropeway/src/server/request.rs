@@ -1,7 +1,7 @@
 //! One request: its way through a pipeline, and what it leaves behind.
 
 use std::cell::Cell;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::{CONNECTION, HOST, HeaderValue, UPGRADE};
@@ -12,6 +12,7 @@ use super::serving::Front;
 use super::worker::Local;
 use crate::context::{Context, Upgrade};
 use crate::fault::Fault;
+use crate::net::forwarded::Peer;
 use crate::net::reply::{ERROR_HEADER, Reply, refusal};
 use crate::tunnel::TunnelId;
 
@@ -26,7 +27,7 @@ pub(super) struct Opening {
 /// One request's life.
 pub(super) async fn answer(
     head: request::Parts,
-    peer: SocketAddr,
+    peer: &Peer,
     front: &Front,
     local: &Local,
     opening: &Cell<Option<Opening>>,
@@ -56,7 +57,7 @@ pub(super) async fn answer(
 }
 
 /// Finds the request's pipeline and leads it through.
-async fn route(mut head: request::Parts, peer: SocketAddr, front: &Front) -> Result<Context, Fault> {
+async fn route(mut head: request::Parts, peer: &Peer, front: &Front) -> Result<Context, Fault> {
     settle_host(&mut head)?;
     let serving = front.serving.load_full();
     let client = serving.trusted.client(peer, &head.headers);

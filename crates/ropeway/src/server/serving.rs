@@ -9,8 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::router::Router;
 use super::seats::Seats;
+use super::tls::Tls;
 use crate::net::forwarded::TrustedProxies;
 use crate::pipeline::Pipeline;
+use crate::spec::http_server::HttpServer;
 use crate::telemetry::Metrics;
 
 /// One listener, and what it serves.
@@ -31,8 +33,12 @@ pub struct Front {
 pub struct Serving {
     /// The name of the `HTTPServer`.
     pub name: String,
+    /// What the user wrote.
+    pub spec: Arc<HttpServer>,
     /// Who is believed about the client's address.
     pub trusted: TrustedProxies,
+    /// How TLS is spoken here, if it is.
+    pub tls: Option<Arc<Tls>>,
     /// Finds the route of a request.
     pub router: Arc<Router>,
     /// By name.

@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::accept::accept;
@@ -24,6 +24,9 @@ use crate::net::limits::Room;
 use crate::telemetry::log;
 use crate::tunnel::farewell::{Cause, Why};
 use crate::tunnel::registry::{Ask, Registries, Registry};
+
+/// TLS handshakes that may be under way at once on a worker: a flood of them waits, and what is open goes on.
+const TLS_HANDSHAKES: usize = 256;
 
 /// All workers, as those see them who have work to give or questions to ask.
 #[derive(Clone, Debug)]
@@ -75,6 +78,8 @@ pub struct Local {
     pub registry: Rc<Registry>,
     /// Its tasks.
     pub lifecycle: Lifecycle,
+    /// Turns for TLS handshakes, which cost more than anything else a client can ask for.
+    pub tls_handshakes: Semaphore,
 }
 
 impl Workers {
@@ -188,7 +193,11 @@ async fn run(
     stop: &CancellationToken,
     patience: Duration,
 ) {
-    let local = Rc::new(Local { registry: Rc::default(), lifecycle: Lifecycle::new(stop) });
+    let local = Rc::new(Local {
+        registry: Rc::default(),
+        lifecycle: Lifecycle::new(stop),
+        tls_handshakes: Semaphore::new(TLS_HANDSHAKES),
+    });
     // The one task that is not waited for. That nobody can ask any more is no reason to end: tunnels may live.
     let answering = async {
         local.registry.clone().answer(asked, &local.lifecycle).await;

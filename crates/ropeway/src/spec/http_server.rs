@@ -9,8 +9,12 @@ use serde::Deserialize;
 use super::{
     Check, Diagnostic, NotYet, Reader, Spanned, Untyped,
     drain::Drain,
+    server_tls::{ClientAuth, TlsVersion},
     tracing::Tracing,
-    types::{BodyLimit, GoDuration, HeaderName, HttpMethod, IpRange, Name, Pattern, Port, Positive, Secret},
+    types::{
+        BodyLimit, CertificateBase64, CertificateFile, CertificateText, GoDuration, HeaderName, HttpMethod,
+        IpRange, KeyBase64, KeyFile, KeyText, Name, Pattern, Port, Positive, Timeout,
+    },
 };
 
 /// A worker that looks for longer only burns a processor.
@@ -67,24 +71,47 @@ pub struct HttpServer {
     #[serde(default)]
     pub client_max_body_size: Option<Spanned<BodyLimit>>,
 
-    /// Serve over TLS. Not supported yet: the listener of such a server is not opened. Default: false.
+    /// Serve over TLS. Default: false.
     #[serde(default)]
     pub https: Spanned<bool>,
-    /// The certificate (PEM) with its chain, in base64.
+    /// The certificate (PEM) with those that issued it, in base64.
     #[serde(default)]
-    pub cert_base64: Option<Spanned<String>>,
+    pub cert_base64: Option<Spanned<CertificateBase64>>,
     /// The private key (PEM) that belongs to `certBase64`, in base64.
     #[serde(default)]
-    pub key_base64: Option<Spanned<Secret<String>>>,
+    pub key_base64: Option<Spanned<KeyBase64>>,
     /// Certificates by a name of your own, each PEM or base64 of it; `keys` holds the keys under the same names.
     #[serde(default)]
-    pub certs: BTreeMap<Spanned<String>, String>,
+    pub certs: BTreeMap<Spanned<String>, CertificateText>,
     /// Private keys by the names that `certs` uses, each PEM or base64 of it.
     #[serde(default)]
-    pub keys: Secret<BTreeMap<String, String>>,
-    /// A CA certificate (PEM) in base64: clients must then present a certificate that it signed.
+    pub keys: BTreeMap<Spanned<String>, KeyText>,
+    /// PEM files with certificates, by a name of your own; `keyFiles` holds the keys under the same names. A file that
+    /// changes is read again.
     #[serde(default)]
-    pub ca_cert_base64: Option<String>,
+    pub cert_files: BTreeMap<Spanned<String>, CertificateFile>,
+    /// PEM files with private keys, by the names that `certFiles` uses.
+    #[serde(default)]
+    pub key_files: BTreeMap<Spanned<String>, KeyFile>,
+    /// Certificates (PEM) of the authorities that issue those of clients, in base64: clients must then present one.
+    #[serde(default)]
+    pub ca_cert_base64: Option<Spanned<CertificateBase64>>,
+    /// The same, as a PEM file. A file that changes is read again.
+    #[serde(default)]
+    pub ca_cert_file: Option<Spanned<CertificateFile>>,
+    /// Whether clients without a certificate are refused, where `caCertBase64` or `caCertFile` asks for one. Default:
+    /// `required`. The certificate goes to servers in the header `Client-Cert` (RFC 9440).
+    #[serde(default)]
+    pub client_auth: Option<Spanned<ClientAuth>>,
+    /// The oldest TLS that is spoken. Default: `TLSv1.2`.
+    #[serde(default)]
+    pub min_tls_version: Option<Spanned<TlsVersion>>,
+    /// The newest TLS that is spoken. Default: `TLSv1.3`.
+    #[serde(default)]
+    pub max_tls_version: Option<Spanned<TlsVersion>>,
+    /// How long a client may take for the TLS handshake, 1ms to 60s. Default: 10s.
+    #[serde(default = "tls_handshake_timeout")]
+    pub tls_handshake_timeout: Timeout,
 
     /// Take certificates from the AutoCertManager. Not supported yet. Default: false.
     #[serde(default)]
@@ -225,42 +252,23 @@ pub enum RouterKind {
     RadixTree,
 }
 
-impl HttpServer {
-    /// Whether the listener can be opened as the user means it: over TLS it cannot yet.
-    pub fn is_served(&self) -> bool {
-        !*self.https
-    }
-
-    /// Every certificate needs its key, and all of them need TLS.
-    fn check_certificates(&self, reader: &Reader) {
-        for name in self.certs.keys().filter(|name| !self.keys.expose().contains_key(name.as_str())) {
-            let title = format!("`keys` has no key for the certificate `{}`", **name);
-            reader.report(Diagnostic::error(title).at(name.span()));
-        }
-        let pair = match (&self.cert_base64, &self.key_base64) {
-            (Some(cert), None) => Some(("`certBase64` needs a `keyBase64`", cert.span())),
-            (None, Some(key)) => Some(("`keyBase64` needs a `certBase64`", key.span())),
-            _ => None,
-        };
-        reader.report_all(pair.map(|(title, span)| Diagnostic::error(title).at(span)));
-        let first =
-            self.cert_base64.as_ref().map(Spanned::span).or(self.certs.keys().next().map(Spanned::span));
-        if let Some(first) = first.filter(|_| self.is_served()) {
-            reader.report(Diagnostic::warning("a certificate does nothing without `https: true`").at(first));
-        }
-    }
-}
-
 impl Check for HttpServer {
+    fn files(&self) -> Vec<&std::path::Path> {
+        let certificates =
+            self.cert_files.values().chain(self.ca_cert_file.as_deref()).map(CertificateFile::path);
+        certificates.chain(self.key_files.values().map(KeyFile::path)).collect()
+    }
+
     fn check(&self, reader: &Reader) {
-        if !self.is_served() {
+        if !self.is_served() && *self.auto_cert.written() {
             reader.report(
-                Diagnostic::warning("`https` is not supported yet: this listener will not be opened")
+                Diagnostic::warning("there is no certificate yet: this listener will not be opened")
                     .at(self.https.span())
-                    .help("end TLS in front of this server, and leave `https` out"),
+                    .help("name PEM files in `certFiles` and `keyFiles`"),
             );
         }
         self.check_certificates(reader);
+        self.check_clients(reader);
         self.drain.check(reader);
         if self.busy_poll.get() > MAX_BUSY_POLL {
             reader.report(
@@ -339,6 +347,10 @@ fn check_match(reader: &Reader, span: super::Span, is_empty: bool) {
         let title = "nothing to compare with: give `values` or `regexp`";
         reader.report(Diagnostic::error(title).at(span));
     }
+}
+
+const fn tls_handshake_timeout() -> Timeout {
+    Timeout::from_secs(10).expect("within its bounds")
 }
 
 const fn yes() -> bool {

@@ -1,6 +1,6 @@
 //! Kinds of objects and filters, and how this layer learns of those that stand above it.
 
-use std::{any::Any, fmt::Debug};
+use std::{any::Any, fmt::Debug, path::Path};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
@@ -11,9 +11,16 @@ use super::{Check, Diagnostic, Raw, Reader, Span, Spanned, closest, types::Name}
 pub trait FilterSpec: Any + Debug + Send + Sync {
     /// Whether `other` is of the same type and says the same, wherever it stands in a file.
     fn same(&self, other: &dyn FilterSpec) -> bool;
+
+    /// See [`Check::files`].
+    fn files(&self) -> Vec<&Path>;
 }
 
-impl<T: Any + Debug + PartialEq + Send + Sync> FilterSpec for T {
+impl<T: Any + Check + Debug + PartialEq + Send + Sync> FilterSpec for T {
+    fn files(&self) -> Vec<&Path> {
+        Check::files(self)
+    }
+
     fn same(&self, other: &dyn FilterSpec) -> bool {
         (other as &dyn Any).downcast_ref() == Some(self)
     }

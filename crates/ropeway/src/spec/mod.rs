@@ -20,6 +20,7 @@ mod read_error;
 mod reader;
 mod render;
 mod secrecy;
+pub mod server_tls;
 mod source;
 mod suggest;
 pub mod tls;

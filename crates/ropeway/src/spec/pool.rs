@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use std::path::Path;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -236,6 +238,12 @@ impl Pool {
     /// Whether this pool is for some requests only.
     pub const fn is_candidate(&self) -> bool {
         self.filter.is_some()
+    }
+
+    /// The files it names.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let specs = self.tls.iter().chain(self.servers.iter().filter_map(|server| server.tls.as_ref()));
+        specs.flat_map(|tls| tls.files())
     }
 
     /// Reports what is wrong with this pool, which stands at `at`.

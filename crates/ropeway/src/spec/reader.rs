@@ -1,5 +1,6 @@
 //! Reads typed values from files, and collects all that is wrong with them.
 
+use std::path::Path;
 use std::{
     cell::{Cell, RefCell},
     collections::HashSet,
@@ -22,6 +23,11 @@ pub trait Check {
     /// Reports to `reader` what is wrong. Parts of the value may be missing because they could not be read; the reader
     /// drops what is said of a place around such a part.
     fn check(&self, reader: &Reader);
+
+    /// The files it names besides those that it stands in. What they held when it was read is part of it.
+    fn files(&self) -> Vec<&Path> {
+        Vec::new()
+    }
 }
 
 /// A number of files read together, and what was found wrong with them so far.

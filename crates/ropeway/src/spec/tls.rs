@@ -1,5 +1,7 @@
 //! `tls` of a pool or a server.
 
+use std::path::Path;
+
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -76,6 +78,11 @@ impl Tls {
 }
 
 impl Check for Tls {
+    fn files(&self) -> Vec<&Path> {
+        let certificates = self.ca_file.iter().chain(&self.cert_file).map(|file| file.path());
+        certificates.chain(self.key_file.iter().map(|file| file.path())).collect()
+    }
+
     fn check(&self, reader: &Reader) {
         let places = [
             ("ca", span(&self.ca_file), span(&self.ca_base64)),

@@ -10,8 +10,8 @@ use super::routes::router;
 use crate::filters::{self, Deps};
 use crate::net::forwarded::TrustedProxies;
 use crate::pipeline::{Pipeline, Step, Target};
-use crate::server::router::Router;
 use crate::server::serving::Serving;
+use crate::server::tls::Tls;
 use crate::spec::http_server::HttpServer;
 use crate::spec::pipeline::{END, FlowNode, Pipeline as PipelineSpec};
 use crate::upstream::Dialler;
@@ -44,16 +44,22 @@ pub fn build(objects: &Objects, old: &Objects, before: &InForce, dialler: &Diall
     InForce { pipelines: Arc::new(pipelines), pools }
 }
 
-/// What `server` serves. `router` is the one it had, if that is still right.
+/// What `server` serves, where `before` is what was served there.
 pub(super) fn serving(
     server: &Named<HttpServer>,
-    router: Option<Arc<Router>>,
+    before: Option<&Serving>,
     pipelines: &Arc<HashMap<String, Arc<Pipeline>>>,
 ) -> Serving {
     let (name, spec) = (server.name.to_string(), &server.spec);
+    let same = before.filter(|before| before.name == name && *before.spec == *spec);
     Serving {
+        tls: match same {
+            Some(same) => same.tls.clone(),
+            None => Tls::new(spec, before.and_then(|before| Some((&*before.spec, before.tls.as_deref()?)))),
+        },
+        spec: same.map_or_else(|| Arc::new(spec.clone()), |same| same.spec.clone()),
         trusted: TrustedProxies::new(spec.trusted_proxies.clone()),
-        router: router.unwrap_or_else(|| Arc::new(self::router(&name, spec))),
+        router: same.map_or_else(|| Arc::new(router(&name, spec)), |same| same.router.clone()),
         pipelines: pipelines.clone(),
         keep_alive: spec.keep_alive,
         head_timeout: spec.keep_alive_timeout.get().clamp(HEAD_TIMEOUT.0, HEAD_TIMEOUT.1),

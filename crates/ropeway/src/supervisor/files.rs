@@ -12,11 +12,12 @@ use super::load::files_in;
 /// Watches over what stands at some paths.
 #[derive(Debug)]
 pub struct Files {
-    paths: Vec<PathBuf>,
+    /// Where the configuration stands, and the files that it names.
+    paths: [Vec<PathBuf>; 2],
     /// As they were read.
-    known: Vec<Seen>,
+    known: [Vec<Seen>; 2],
     /// As they were at the last look, if that was different.
-    changing: Option<Vec<Seen>>,
+    changing: Option<[Vec<Seen>; 2]>,
 }
 
 /// What a look at a file shows without reading it.
@@ -29,13 +30,19 @@ impl Files {
     /// Over `paths`, as they are now: files, and directories with files in them. Standard input does not change.
     pub fn new(paths: &[PathBuf]) -> Self {
         let paths: Vec<_> = paths.iter().filter(|path| path.as_os_str() != "-").cloned().collect();
-        Files { known: look(&paths), paths, changing: None }
+        Files { known: [look(&paths), Vec::new()], paths: [paths, Vec::new()], changing: None }
+    }
+
+    /// Watches over the files `named` in the configuration too, as they are now.
+    pub fn name(&mut self, named: Vec<PathBuf>) {
+        self.known[1] = look(&named);
+        self.paths[1] = named;
     }
 
     /// Whether anything is different from what was known, and was so at the last look already: a file that is being
     /// written is let be. Then that is what is known.
     pub fn have_changed(&mut self) -> bool {
-        let now = look(&self.paths);
+        let now = self.paths.each_ref().map(|paths| look(paths));
         if now == self.known {
             self.changing = None;
             return false;
@@ -112,6 +119,10 @@ mod tests {
         assert!(notices(&mut files), "another link");
         fs::remove_file(&one).unwrap();
         assert!(notices(&mut files), "removed");
+        files.name(vec![folder.join("other.txt")]);
+        assert!(!notices(&mut files));
+        fs::write(folder.join("other.txt"), "c").unwrap();
+        assert!(notices(&mut files), "named");
         fs::remove_dir_all(&folder).unwrap();
     }
 }

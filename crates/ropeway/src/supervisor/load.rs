@@ -9,8 +9,9 @@ use std::{
 };
 
 use crate::filters::readers;
+use crate::server::tls;
 use crate::spec::{
-    Diagnostic, Diagnostics, Header, KindReader, Raw, Reader, Source, Span, Spanned, closest,
+    Check, Diagnostic, Diagnostics, Header, KindReader, Raw, Reader, Source, Span, Spanned, closest,
     http_server::HttpServer,
     pipeline::{OBJECT_KINDS, Pipeline},
     types::{BodyLimit, Name},
@@ -33,6 +34,16 @@ pub struct Objects {
     pub servers: Vec<Named<HttpServer>>,
     /// Kind `Pipeline`.
     pub pipelines: Vec<Named<Pipeline>>,
+}
+
+impl Objects {
+    /// The files they name besides those that they stand in.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let servers = self.servers.iter().flat_map(|server| server.spec.files());
+        let filters = self.pipelines.iter().flat_map(|pipeline| &pipeline.spec.filters);
+        let files = servers.chain(filters.flat_map(|filter| filter.spec.files()));
+        files.map(Path::to_path_buf).collect()
+    }
 }
 
 /// An object with its name.
@@ -110,7 +121,10 @@ impl Loading<'_> {
         let name = header.name;
         match *kind {
             "HTTPServer" => {
-                let spec = self.reader.read_object(document, Header::KEYS);
+                let spec: Option<HttpServer> = self.reader.read_object(document, Header::KEYS);
+                if let Some(spec) = &spec {
+                    tls::check(spec, self.reader);
+                }
                 self.objects.servers.extend(named(name, spec));
             }
             _ => {

@@ -16,6 +16,7 @@ mod routes;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,11 +121,9 @@ impl Supervisor {
     }
 
     fn serving(&self, server: &Named<HttpServer>, in_force: &InForce) -> Serving {
-        let same = self.objects.servers.iter().any(|before| before == server);
-        let before = same
-            .then(|| self.listening.iter().find(|listening| listening.configured == address(&server.spec)));
-        let router = before.flatten().map(|before| before.front.serving.load().router.clone());
-        build::serving(server, router, &in_force.pipelines)
+        let before = self.listening.iter().find(|listening| listening.configured == address(&server.spec));
+        let before = before.map(|before| before.front.serving.load());
+        build::serving(server, before.as_deref().map(Arc::as_ref), &in_force.pipelines)
     }
 
     /// Puts in force what was prepared.
@@ -177,6 +176,11 @@ impl Supervisor {
     /// The pools in force.
     pub fn pools(&self) -> Vec<Arc<Pool>> {
         self.in_force.pools.values().cloned().collect()
+    }
+
+    /// The files that the objects in force name.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.objects.files()
     }
 
     /// Where it listens, in the order of the documents.

@@ -18,7 +18,8 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     ended: Family<EndLabels, Counter>,
     tunnels: Gauge,
-    reloads: Family<ReloadLabels, Counter>,
+    reloads: Family<ResultLabels, Counter>,
+    tls_handshakes: Family<ResultLabels, Counter>,
     servers: Family<ServerLabels, Gauge>,
     ejected: Family<ServerLabels, Gauge>,
     ejections: Family<ServerLabels, Counter>,
@@ -60,7 +61,7 @@ struct EndLabels {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct ReloadLabels {
+struct ResultLabels {
     result: &'static str,
 }
 
@@ -87,6 +88,8 @@ impl Metrics {
         registry.register("tunnels", "Open tunnels", tunnels.clone());
         let reloads = Family::default();
         registry.register("reloads", "Attempts to put a changed configuration in force", reloads.clone());
+        let tls_handshakes = Family::default();
+        registry.register("tls_handshakes", "TLS handshakes with clients", tls_handshakes.clone());
         let servers = Family::default();
         let text = "Whether a server with a health check, or that can be ejected, gets new connections";
         registry.register("server_usable", text, servers.clone());
@@ -108,6 +111,7 @@ impl Metrics {
             ended,
             tunnels,
             reloads,
+            tls_handshakes,
             servers,
             ejected,
             ejections,
@@ -125,7 +129,12 @@ impl Metrics {
 
     /// Counts an attempt to put a changed configuration in force.
     pub fn reloaded(&self, result: &'static str) {
-        self.reloads.get_or_create(&ReloadLabels { result }).inc();
+        self.reloads.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    /// Counts a TLS handshake with a client.
+    pub fn tls_handshake(&self, result: &'static str) {
+        self.tls_handshakes.get_or_create(&ResultLabels { result }).inc();
     }
 
     /// Counts the end of a tunnel.

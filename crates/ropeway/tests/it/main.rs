@@ -14,4 +14,5 @@ mod layers;
 mod reach;
 mod real;
 mod reload;
+mod tls;
 mod tunnel;

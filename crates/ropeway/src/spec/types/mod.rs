@@ -27,7 +27,7 @@ pub use limits::{BodyLimit, Failures, MessageLimit, Percent, Permil, Port, Posit
 pub use name::Name;
 pub use network::IpRange;
 pub use pattern::Pattern;
-pub use pem::{CertificateBase64, CertificateFile, KeyBase64, KeyFile, TlsName};
+pub use pem::{CertificateBase64, CertificateFile, CertificateText, KeyBase64, KeyFile, KeyText, TlsName};
 pub use rate::Rate;
 pub use secret::Secret;
 pub use server_url::{Host, Scheme, ServerUrl};

@@ -1,6 +1,12 @@
 //! Certificates and keys, and the names they are for.
 
-use std::{fmt, fs::File, io::Read, str::FromStr};
+use std::{
+    fmt,
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rustls::pki_types::{
@@ -15,7 +21,10 @@ const MAX_FILE: u64 = 1 << 20;
 
 /// Certificates, at least one, from a PEM file named by its path.
 #[derive(Clone, Debug, PartialEq)]
-pub struct CertificateFile(Vec<CertificateDer<'static>>);
+pub struct CertificateFile {
+    path: PathBuf,
+    content: Vec<CertificateDer<'static>>,
+}
 
 /// Certificates, at least one, from the base64 of a PEM file.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,15 +32,54 @@ pub struct CertificateBase64(Vec<CertificateDer<'static>>);
 
 /// A private key from a PEM file named by its path. Its `Debug` text is masked.
 #[derive(PartialEq)]
-pub struct KeyFile(PrivateKeyDer<'static>);
+pub struct KeyFile {
+    path: PathBuf,
+    content: PrivateKeyDer<'static>,
+}
 
 /// A private key from the base64 of a PEM file. Its `Debug` text is masked.
 #[derive(PartialEq)]
 pub struct KeyBase64(PrivateKeyDer<'static>);
 
+/// Certificates, at least one, as PEM or as the base64 of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CertificateText(Vec<CertificateDer<'static>>);
+
+/// A private key as PEM or as the base64 of it. Its `Debug` text is masked.
+#[derive(PartialEq)]
+pub struct KeyText(PrivateKeyDer<'static>);
+
 /// A host name or an IP address, as a certificate can have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsName(ServerName<'static>);
+
+macro_rules! file_type {
+    ($type:ident, $content:ty, $read:path, $example:literal) => {
+        impl $type {
+            /// What it holds.
+            pub fn get(&self) -> &$content {
+                &self.content
+            }
+
+            /// Where it is.
+            pub fn path(&self) -> &Path {
+                &self.path
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = String;
+            fn from_str(text: &str) -> Result<Self, String> {
+                Ok(Self { path: text.into(), content: $read(&file(text)?)? })
+            }
+        }
+
+        text_type!($type, expects: "the path of a PEM file", schema: {
+            "type": "string",
+            "examples": [$example],
+        });
+    };
+}
 
 macro_rules! pem_type {
     ($type:ty, $content:ty, $bytes:path, $read:path, $expects:literal, $example:literal) => {
@@ -53,14 +101,8 @@ macro_rules! pem_type {
     };
 }
 
-pem_type!(
-    CertificateFile,
-    [CertificateDer<'static>],
-    file,
-    certificates,
-    "the path of a PEM file",
-    "/etc/ropeway/ca.pem"
-);
+file_type!(CertificateFile, [CertificateDer<'static>], certificates, "/etc/ropeway/ca.pem");
+file_type!(KeyFile, PrivateKeyDer<'static>, key, "/etc/ropeway/key.pem");
 pem_type!(
     CertificateBase64,
     [CertificateDer<'static>],
@@ -69,13 +111,29 @@ pem_type!(
     "the base64 of a PEM file",
     "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t"
 );
-pem_type!(KeyFile, PrivateKeyDer<'static>, file, key, "the path of a PEM file", "/etc/ropeway/key.pem");
 pem_type!(
     KeyBase64,
     PrivateKeyDer<'static>,
     decoded,
     key,
     "the base64 of a PEM file",
+    "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0t"
+);
+
+pem_type!(
+    CertificateText,
+    [CertificateDer<'static>],
+    pem_or_base64,
+    certificates,
+    "PEM, or the base64 of it",
+    "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t"
+);
+pem_type!(
+    KeyText,
+    PrivateKeyDer<'static>,
+    pem_or_base64,
+    key,
+    "PEM, or the base64 of it",
     "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0t"
 );
 
@@ -95,7 +153,19 @@ macro_rules! masked {
     )*};
 }
 
-masked!(KeyFile, KeyBase64);
+masked!(KeyBase64, KeyText);
+
+impl Clone for KeyFile {
+    fn clone(&self) -> Self {
+        Self { path: self.path.clone(), content: self.content.clone_key() }
+    }
+}
+
+impl fmt::Debug for KeyFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyFile({}, ***)", self.path.display())
+    }
+}
 
 impl TlsName {
     /// As rustls has it.
@@ -138,6 +208,10 @@ fn file(path: &str) -> Result<Vec<u8>, String> {
 fn decoded(text: &str) -> Result<Vec<u8>, String> {
     let text: String = text.split_whitespace().collect();
     STANDARD.decode(text).map_err(|_| "this is not base64: write what `base64 -w0 FILE` says".into())
+}
+
+fn pem_or_base64(text: &str) -> Result<Vec<u8>, String> {
+    if text.contains("-----BEGIN ") { Ok(text.as_bytes().to_vec()) } else { decoded(text) }
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {

@@ -2,12 +2,16 @@
 
 use std::{fs, path::PathBuf};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use ropeway::{
     cli::check,
     filters::websocket_proxy,
     spec::{Severity, Source, types::MessageLimit},
     supervisor::load::{load, sources_from},
 };
+
+use testkit::Authority;
 
 use super::{example, lines, load_text};
 
@@ -444,26 +448,83 @@ fn hosts_have_one_star_at_most() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn certificates_are_checked() {
+    let authority = Authority::new();
+    let [one, other] = [(); 2].map(|()| authority.issue(&["localhost"]));
+    let encode = |text: &str| STANDARD.encode(text);
+    let (cert, key, stranger) = (encode(&one.certificate), encode(&one.key), encode(&other.key));
+    let ca = encode(&authority.pem());
+    let good = format!("https: true\ncertBase64: {cert}\nkeyBase64: {key}\n");
+    let no_base64 = "this is not base64: write what `base64 -w0 FILE` says";
     for (fields, expected) in [
+        (good.clone(), vec![]),
         (
-            "https: true\ncertBase64: a\nkeyBase64: b",
-            "5:8: warning: `https` is not supported yet: this listener will not be opened (end TLS in front of this server, and leave `https` out)",
+            "https: true\n".into(),
+            vec!["5:8: error: `https` needs a certificate (name PEM files in `certFiles` and `keyFiles`)".into()],
         ),
-        ("certBase64: a\nkeyBase64: b", "5:13: warning: a certificate does nothing without `https: true`"),
-        ("keyBase64: b", "5:12: error: `keyBase64` needs a `certBase64`"),
+        (
+            "https: true\nautoCert: true\n".into(),
+            vec![
+                "5:8: warning: there is no certificate yet: this listener will not be opened (name PEM files in \
+                 `certFiles` and `keyFiles`)"
+                    .into(),
+                "6:1: warning: `autoCert` is not supported yet".to_owned(),
+            ],
+        ),
+        (
+            format!("certBase64: {cert}\nkeyBase64: {key}\n"),
+            vec!["5:13: warning: a certificate does nothing without `https: true`".into()],
+        ),
+        (format!("keyBase64: {key}\n"), vec!["5:12: error: `keyBase64` needs a `certBase64`".into()]),
+        (
+            format!("https: true\ncertBase64: {cert}\nkeyBase64: {stranger}\n"),
+            vec![
+                "6:13: error: the certificate is not of this key (the first certificate of the list must be of the \
+                 key, those that issued it follow)"
+                    .into(),
+            ],
+        ),
+        (
+            format!("https: true\ncerts: {{ a: {cert} }}\n"),
+            vec!["6:10: error: `keys` has no key for the certificate `a`".into()],
+        ),
+        (
+            format!("{good}keys: {{ a: {key} }}\n"),
+            vec!["8:9: error: there is no certificate for the key `a`".into()],
+        ),
+        (
+            format!("{good}certs: {{ a: not-base64! }}\nkeys: {{ a: {key} }}\n"),
+            vec![
+                format!("8:13: error: `a`: {no_base64}"),
+                "9:9: error: there is no certificate for the key `a`".into(),
+            ],
+        ),
+        (
+            format!("{good}certFiles: {{ a: /nonexistent }}\nkeyFiles: {{ a: /nonexistent }}\n"),
+            vec![
+                "8:17: error: `a`: `/nonexistent` cannot be read: No such file or directory (os error 2)".into(),
+                "9:16: error: `a`: `/nonexistent` cannot be read: No such file or directory (os error 2)".into(),
+            ],
+        ),
+        (
+            format!("{good}clientAuth: optional\n"),
+            vec![
+                "8:13: error: `clientAuth` needs to know whose certificates are good (name a PEM file in \
+                 `caCertFile`)"
+                    .into(),
+            ],
+        ),
+        (format!("{good}caCertBase64: {ca}\nclientAuth: optional\n"), vec![]),
+        (
+            format!("{good}minTlsVersion: TLSv1.3\nmaxTlsVersion: TLSv1.2\n"),
+            vec!["9:16: error: `maxTlsVersion` is older than `minTlsVersion`".into()],
+        ),
     ] {
-        let text = format!("# servers\nkind: HTTPServer\nname: s\nport: 80\n{fields}\n");
-        assert_eq!(lines(&load_text(&text)), [format!("test.yaml:{expected}")]);
+        let text = format!("# servers\nkind: HTTPServer\nname: s\nport: 80\n{fields}");
+        let expected: Vec<_> = expected.iter().map(|line| format!("test.yaml:{line}")).collect();
+        assert_eq!(lines(&load_text(&text)), expected, "{fields}");
     }
-    let loaded = load_text("kind: HTTPServer\nname: s\nport: 80\ncerts: { a: x }\n");
-    assert_eq!(
-        lines(&loaded),
-        [
-            "test.yaml:4:10: error: `keys` has no key for the certificate `a`",
-            "test.yaml:4:10: warning: a certificate does nothing without `https: true`",
-        ]
-    );
 }
 
 #[test]

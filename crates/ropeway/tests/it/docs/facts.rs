@@ -68,9 +68,10 @@ fn operations_has_every_metric() {
     metrics.answered(http::StatusCode::OK, None);
     metrics.ended("client", "closed".into());
     metrics.reloaded("ok");
+    metrics.tls_handshake("ok");
     let text = metrics.text(Live::default());
     let names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
-    assert_eq!(names.len(), 6, "{text}");
+    assert_eq!(names.len(), 7, "{text}");
     for name in names {
         let (name, kind) = name.split_once(' ').unwrap();
         let end = if kind == "counter" { "_total" } else { "" };

@@ -45,12 +45,23 @@ impl Echo {
 
 /// Starts the checks of a client against `url`.
 pub(crate) fn client(library: Library, url: &str, flags: &[&str]) -> Process {
+    Process::start(&mut client_command(library, url, flags))
+}
+
+/// The same over TLS, where the authority of the PEM file `ca` is to be believed.
+pub(crate) fn client_over_tls(library: Library, url: &str, ca: &str) -> Process {
+    let believe = [("SSL_CERT_FILE", ca), ("NODE_EXTRA_CA_CERTS", ca)];
+    Process::start(client_command(library, url, &[]).envs(believe))
+}
+
+fn client_command(library: Library, url: &str, flags: &[&str]) -> Command {
     let mut command = match library {
         Library::Websockets => python("client_websockets.py"),
         Library::Aiohttp => python("client_aiohttp.py"),
         Library::Node => node("client.mjs"),
     };
-    Process::start(command.arg(url).args(flags).args(["--timeout", "60"]))
+    command.arg(url).args(flags).args(["--timeout", "60"]);
+    command
 }
 
 /// Runs a headless browser on a page.

@@ -1,0 +1,138 @@
+//! TLS for a client that knows nothing of it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
+use tokio::io::copy_bidirectional_with_sizes;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
+
+use crate::certificates::{Authority, Identity};
+
+/// Speaks TLS with a server for whoever connects to it, and passes on what is in it, both ways. It is a proxy and no
+/// mock: TLS is that of rustls.
+#[derive(Debug)]
+pub struct Initiator {
+    /// Where it listens.
+    pub address: SocketAddr,
+    met: Arc<Mutex<Vec<Met>>>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What is asked of the server, and shown to it.
+#[derive(Clone, Copy)]
+pub struct Demand<'a> {
+    /// The host that is asked for.
+    pub name: &'a str,
+    /// Who must have issued the server's certificate.
+    pub authority: &'a Authority,
+    /// What is shown to a server that wants a certificate.
+    pub identity: Option<&'a Identity>,
+    /// The only version to speak; else any that rustls does.
+    pub version: Option<&'static SupportedProtocolVersion>,
+}
+
+/// A server in a handshake that came to its end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Met {
+    /// Its certificate.
+    pub certificate: CertificateDer<'static>,
+    /// Whether it went on with an earlier session.
+    pub resumed: bool,
+    /// What is spoken.
+    pub version: Option<ProtocolVersion>,
+}
+
+impl Initiator {
+    /// Listens on a free port of 127.0.0.1, and connects to `server`.
+    pub fn new(server: SocketAddr, demand: Demand<'_>) -> Self {
+        let connector = TlsConnector::from(Arc::new(config(demand)));
+        let name = ServerName::try_from(demand.name.to_owned()).unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let met: Arc<Mutex<Vec<Met>>> = Arc::default();
+        let noted = met.clone();
+        let run = async move {
+            let listener = TcpListener::from_std(listener).unwrap();
+            let mut connections = JoinSet::new();
+            let accepting = async {
+                loop {
+                    let Ok((tcp, _)) = listener.accept().await else { continue };
+                    let (connector, name, noted) = (connector.clone(), name.clone(), noted.clone());
+                    connections.spawn(async move {
+                        // Where there is no agreement, the connection ends.
+                        let _ = pass(tcp, &connector, server, name, &noted).await;
+                    });
+                }
+            };
+            tokio::select! {
+                _ = stopped => {}
+                () = accepting => {}
+            }
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let thread = thread::spawn(move || runtime.block_on(run));
+        Initiator { address, met, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// The server in all handshakes so far that came to their end.
+    pub fn met(&self) -> Vec<Met> {
+        self.met.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Initiator {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+fn config(demand: Demand<'_>) -> ClientConfig {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let versions = demand.version.map_or(rustls::ALL_VERSIONS.to_vec(), |version| vec![version]);
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(demand.authority.pem().as_bytes()).unwrap()).unwrap();
+    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&versions).unwrap();
+    let builder = builder.with_root_certificates(roots);
+    let mut config = match demand.identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => {
+            let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
+            builder.with_client_auth_cert(vec![identity.der()], key).unwrap()
+        }
+    };
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config
+}
+
+async fn pass(
+    mut tcp: TcpStream,
+    connector: &TlsConnector,
+    server: SocketAddr,
+    name: ServerName<'static>,
+    met: &Mutex<Vec<Met>>,
+) -> io::Result<()> {
+    tcp.set_nodelay(true)?;
+    let server = TcpStream::connect(server).await?;
+    server.set_nodelay(true)?;
+    let mut tls = connector.connect(name, server).await?;
+    let session = tls.get_ref().1;
+    met.lock().unwrap().push(Met {
+        certificate: session.peer_certificates().unwrap()[0].clone().into_owned(),
+        resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
+        version: session.protocol_version(),
+    });
+    copy_bidirectional_with_sizes(&mut tcp, &mut tls, 64 * 1024, 64 * 1024).await?;
+    Ok(())
+}
