@@ -1,12 +1,16 @@
 //! What one request carries on its way through a pipeline.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use http::request;
 
+use crate::net::body::RequestBody;
 use crate::net::forwarded::Client;
 use crate::net::reply::Reply;
-use crate::tunnel::{Claim, Leg, TunnelId};
+use crate::tunnel::TunnelId;
+use crate::upstream::websocket::Upgrade;
+use crate::upstream::{Asker, Connections};
 
 /// One request, and what the filters have made of it so far.
 #[derive(Debug)]
@@ -15,6 +19,8 @@ pub struct Context {
     pub id: TunnelId,
     /// The head of the request. Filters may change it for those behind them.
     pub request: request::Parts,
+    /// Its body, for the filter that takes it. What nobody reads is not asked for.
+    pub body: RequestBody,
     /// Who sent it.
     pub client: Client,
     /// `server/rule/path`, by which logs and metrics name the route.
@@ -23,34 +29,13 @@ pub struct Context {
     pub reply: Option<Reply>,
     /// The server's side of a WebSocket, where the reply is a 101.
     pub upgrade: Option<Upgrade>,
+    /// The worker's connections to servers.
+    pub connections: Rc<Connections>,
 }
 
-/// The server's half of a WebSocket that waits for the client's 101 to be written. Dropped before that, it tells the
-/// server that nobody comes.
-#[derive(Debug)]
-pub struct Upgrade {
-    /// The connection to the server, with identity and rules of the tunnel to be, until they are taken.
-    server: Option<(Leg, Claim)>,
-    /// Whether permessage-deflate was negotiated.
-    pub deflate: bool,
-}
-
-impl Upgrade {
-    /// `leg` is the server's side.
-    pub fn new(leg: Leg, account: Claim, deflate: bool) -> Self {
-        Upgrade { server: Some((leg, account)), deflate }
-    }
-
-    /// The server's side, for its tunnel. There is one until it was taken.
-    pub fn take(&mut self) -> Option<(Leg, Claim)> {
-        self.server.take()
-    }
-}
-
-impl Drop for Upgrade {
-    fn drop(&mut self) {
-        if let Some((leg, claim)) = self.server.take() {
-            leg.decline(&claim.policy());
-        }
+impl Context {
+    /// The request as the choice of a server sees it.
+    pub fn asker(&self) -> Asker<'_> {
+        Asker { address: self.client.address, head: &self.request }
     }
 }

@@ -34,6 +34,16 @@ pub enum Fault {
     Handshake(RequestFault),
     /// A handshake has no body, and what follows it are frames.
     BodyDeclared,
+    /// The body of a request in another transfer coding than `chunked` (RFC 9112 6.1).
+    TransferCoding,
+    /// `CONNECT`, which asks for a proxy of another kind (RFC 9110 9.3.6).
+    ConnectMethod,
+    /// The body of the request is longer than it may be.
+    BodyTooLarge,
+    /// The client pauses for too long within the body of its request.
+    BodyTimeout,
+    /// The body of the request breaks off, or its framing is wrong.
+    BodyBroken,
     /// The page's origin may not open WebSockets here.
     OriginRefused,
     /// The route names a pipeline that is not there.
@@ -56,6 +66,10 @@ pub enum Fault {
     ServerTls,
     /// No answer of the server in time.
     HandshakeTimeout,
+    /// No answer to an ordinary request in time.
+    AnswerTimeout,
+    /// The body of the server's answer is longer than it may be.
+    AnswerTooLarge,
     /// The server closed the connection instead of an answer.
     NoAnswer,
     /// The server's answer is not HTTP, or too long.
@@ -88,6 +102,11 @@ impl Fault {
             Fault::HttpVersion => "http_version",
             Fault::Handshake(fault) => fault.label(),
             Fault::BodyDeclared => "body_declared",
+            Fault::TransferCoding => "transfer_coding",
+            Fault::ConnectMethod => "connect_method",
+            Fault::BodyTooLarge => "body_too_large",
+            Fault::BodyTimeout => "body_timeout",
+            Fault::BodyBroken => "body_broken",
             Fault::OriginRefused => "origin_refused",
             Fault::PipelineMissing => "pipeline_missing",
             Fault::NoReply => "no_reply",
@@ -99,6 +118,8 @@ impl Fault {
             Fault::ConnectTimeout => "connect_timeout",
             Fault::ServerTls => "server_tls",
             Fault::HandshakeTimeout => "handshake_timeout",
+            Fault::AnswerTimeout => "answer_timeout",
+            Fault::AnswerTooLarge => "answer_too_large",
             Fault::NoAnswer => "no_answer",
             Fault::AnswerMalformed | Fault::AnswerInvalid(_) => "answer_invalid",
         }
@@ -107,9 +128,14 @@ impl Fault {
     /// The status of the answer.
     pub fn status(&self) -> StatusCode {
         match self {
-            Fault::PathInvalid | Fault::HostInvalid | Fault::RouteMismatch | Fault::BodyDeclared => {
-                StatusCode::BAD_REQUEST
-            }
+            Fault::PathInvalid
+            | Fault::HostInvalid
+            | Fault::RouteMismatch
+            | Fault::BodyDeclared
+            | Fault::BodyBroken => StatusCode::BAD_REQUEST,
+            Fault::TransferCoding | Fault::ConnectMethod => StatusCode::NOT_IMPLEMENTED,
+            Fault::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Fault::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Fault::AddressRefused | Fault::OriginRefused => StatusCode::FORBIDDEN,
             Fault::RouteNotFound { .. } => StatusCode::NOT_FOUND,
             Fault::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
@@ -122,6 +148,7 @@ impl Fault {
             | Fault::ServerTls
             | Fault::NoAnswer
             | Fault::AnswerMalformed
+            | Fault::AnswerTooLarge
             | Fault::AnswerInvalid(_) => StatusCode::BAD_GATEWAY,
             Fault::PipelineMissing
             | Fault::NoReply
@@ -129,7 +156,9 @@ impl Fault {
             | Fault::NoRoom
             | Fault::NoServer
             | Fault::NoCapacity => StatusCode::SERVICE_UNAVAILABLE,
-            Fault::ConnectTimeout | Fault::HandshakeTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Fault::ConnectTimeout | Fault::HandshakeTimeout | Fault::AnswerTimeout => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
         }
     }
 
@@ -137,6 +166,7 @@ impl Fault {
     pub fn blame(&self) -> Blame {
         match self {
             Fault::PipelineMissing | Fault::NoReply | Fault::Stopping | Fault::NoRoom => Blame::Gateway,
+            Fault::TransferCoding | Fault::ConnectMethod => Blame::Client,
             _ if self.status().is_client_error() => Blame::Client,
             _ => Blame::Server,
         }
@@ -158,6 +188,11 @@ impl fmt::Display for Fault {
             Fault::HttpVersion => "a WebSocket handshake needs HTTP/1.1",
             Fault::Handshake(fault) => return fault.fmt(f),
             Fault::BodyDeclared => "a WebSocket handshake cannot have a body",
+            Fault::TransferCoding => "a body can have no other transfer coding than chunked",
+            Fault::ConnectMethod => "this is no proxy for CONNECT",
+            Fault::BodyTooLarge => "the body of the request is longer than it may be",
+            Fault::BodyTimeout => "the body of the request did not come in time",
+            Fault::BodyBroken => "the body of the request breaks off, or its chunks are invalid",
             Fault::OriginRefused => "this origin may not open WebSockets here",
             Fault::PipelineMissing => "the pipeline of this route does not exist",
             Fault::NoReply => "the pipeline of this route gave no answer",
@@ -169,6 +204,8 @@ impl fmt::Display for Fault {
             Fault::ConnectTimeout => "no server could be connected to in time",
             Fault::ServerTls => "no server could be spoken to securely",
             Fault::HandshakeTimeout => "the server did not answer in time",
+            Fault::AnswerTimeout => "the server did not answer in time",
+            Fault::AnswerTooLarge => "the body of the server's answer is longer than it may be",
             Fault::NoAnswer => "the server closed the connection without an answer",
             Fault::AnswerMalformed => {
                 "the server's answer is invalid: not HTTP, or a head over 32 KiB or 100 headers"

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header;
 use http::{HeaderValue, Response, request};
 use schemars::JsonSchema;
@@ -11,7 +12,7 @@ use tokio::time::sleep;
 
 use super::{Deps, Filter, Handling, Kind, Verdict};
 use crate::context::Context;
-use crate::net::reply::{Reply, ReplyBody};
+use crate::net::reply::ReplyBody;
 use crate::spec::matcher::TextMatcher;
 use crate::spec::types::{GoDuration, HeaderName, StatusCode};
 use crate::spec::{Check, Diagnostic, FilterSpec, KindReader, Reader, Spanned};
@@ -90,7 +91,7 @@ const fn ok() -> StatusCode {
 #[derive(Debug)]
 struct Mock {
     /// Each with its answer.
-    rules: Vec<(Rule, Reply)>,
+    rules: Vec<(Rule, Response<Bytes>)>,
 }
 
 fn build(spec: &dyn FilterSpec, _: &Deps<'_>) -> Option<Arc<dyn Filter>> {
@@ -109,14 +110,14 @@ impl Filter for Mock {
             if !rule.delay.is_zero() {
                 sleep(rule.delay.get()).await;
             }
-            context.reply = Some(reply.clone());
+            context.reply = Some(reply.clone().map(ReplyBody::whole));
             Verdict::Result("mocked")
         })
     }
 }
 
-fn answer(rule: &Rule) -> Reply {
-    let mut reply = Response::new(ReplyBody::whole(rule.body.clone()));
+fn answer(rule: &Rule) -> Response<Bytes> {
+    let mut reply = Response::new(Bytes::from(rule.body.clone()));
     *reply.status_mut() = http::StatusCode::from_u16(rule.code.get()).unwrap_or_default();
     for (name, value) in &rule.headers {
         if let (Ok(name), Ok(value)) =

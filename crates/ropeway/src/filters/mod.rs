@@ -3,6 +3,7 @@
 //! A filter is one file with its spec, its runtime, its [`Kind`] and its tests, and one line in [`KINDS`].
 
 pub mod mock;
+pub mod proxy;
 pub mod websocket_proxy;
 
 use std::fmt;
@@ -10,14 +11,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::context::Context;
+use crate::fault::{Blame, Fault};
 use crate::spec::pipeline::Filter as Spec;
-use crate::spec::pool::Pool as PoolSpec;
-use crate::spec::{FilterSpec, KindReader};
-use crate::upstream::Dialler;
+use crate::spec::pool::{MAIN, Pool as PoolSpec, main_pool};
+use crate::spec::{FilterSpec, KindReader, Spanned};
+
 use crate::upstream::pool::{Pool, Pools};
+use crate::upstream::{Choice, Dialler, Matcher};
 
 /// Every kind of filter there is.
-pub const KINDS: &[Kind] = &[mock::KIND, websocket_proxy::KIND];
+pub const KINDS: &[Kind] = &[mock::KIND, proxy::KIND, websocket_proxy::KIND];
 
 /// A kind of filter.
 #[derive(Clone, Copy, Debug)]
@@ -43,8 +46,21 @@ pub struct Deps<'a> {
 }
 
 impl Deps<'_> {
+    /// The pools that `specs` ask for, each as `adapted` to the kind of filter. There are some in every spec that was read without an error.
+    pub fn choice(
+        &self,
+        specs: &[Spanned<PoolSpec>],
+        adapted: impl Fn(&PoolSpec) -> PoolSpec,
+    ) -> Option<Choice> {
+        let candidates = specs.iter().filter_map(|pool| Some((pool.filter.as_ref()?, pool)));
+        let candidates = candidates.enumerate().map(|(number, (filter, pool))| {
+            (Matcher::new(filter), self.pool(&adapted(pool), &format!("candidate#{number}")))
+        });
+        Some(Choice { candidates: candidates.collect(), main: self.pool(&adapted(main_pool(specs)?), MAIN) })
+    }
+
     /// The pool that `spec` asks for. It is called by its own name, or else by its `role` in the filter.
-    pub fn pool(&self, spec: &PoolSpec, role: &str) -> Arc<Pool> {
+    fn pool(&self, spec: &PoolSpec, role: &str) -> Arc<Pool> {
         let identity = format!("{}#{}", self.identity, spec.name.as_ref().map_or(role, |name| name.as_str()));
         Pool::new(spec, &identity, self.dialler, self.pools.get(&identity))
     }
@@ -84,4 +100,33 @@ pub enum Verdict {
     Next,
     /// One of the kind's results: the request goes where the flow says, or ends.
     Result(&'static str),
+}
+
+/// Stands for the end in a flow that goes on behind it, for those who jump there.
+pub fn end() -> Arc<dyn Filter> {
+    Arc::new(End)
+}
+
+#[derive(Debug)]
+struct End;
+
+impl Filter for End {
+    fn handle<'a>(&'a self, _: &'a mut Context) -> Handling<'a> {
+        // A result for which nobody has a jump.
+        Box::pin(async { Verdict::Result("END") })
+    }
+}
+
+/// A server refuses a WebSocket.
+const REFUSED: Verdict = Verdict::Result("refused");
+
+impl Verdict {
+    /// That of the filters that ask servers, where none gave an answer.
+    fn of(fault: &Fault) -> Verdict {
+        Verdict::Result(match fault.blame() {
+            Blame::Client => "clientError",
+            Blame::Server => "serverError",
+            Blame::Gateway => "internalError",
+        })
+    }
 }

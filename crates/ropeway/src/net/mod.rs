@@ -1,6 +1,7 @@
 //! Sockets: listening, the byte streams of a tunnel's legs, and who the peer is.
 
 pub mod begun;
+pub mod body;
 pub mod forwarded;
 pub mod head;
 pub mod limits;

@@ -1,6 +1,7 @@
-//! Answers that the gateway has whole in memory.
+//! Answers to clients: whole in memory, or as a server sends them.
 
-use std::convert::Infallible;
+use std::error::Error;
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -19,44 +20,80 @@ pub const ERROR_HEADER: HeaderName = HeaderName::from_static("x-ropeway-error");
 /// An answer to a client.
 pub type Reply = Response<ReplyBody>;
 
-/// The body of an answer that is whole in memory.
-#[derive(Clone, Default, Debug)]
-pub struct ReplyBody {
-    bytes: Option<Bytes>,
-    /// Sent without its length: the rest was cut off.
-    cut: bool,
+/// Why an answer ends before its end.
+pub type BodyError = Box<dyn Error + Send + Sync>;
+
+/// The body of an answer.
+pub struct ReplyBody(Source);
+
+enum Source {
+    /// Sent with its length.
+    Whole(Bytes),
+    /// The beginning of a longer body, sent without its length: the rest was cut off.
+    Cut(Bytes),
+    /// Passed on as it comes.
+    Streamed(Pin<Box<dyn Body<Data = Bytes, Error = BodyError>>>),
 }
 
 impl ReplyBody {
     /// A body with its length.
     pub fn whole(bytes: impl Into<Bytes>) -> Self {
-        ReplyBody { bytes: Some(bytes.into()), cut: false }
+        ReplyBody(Source::Whole(bytes.into()))
     }
 
     /// The beginning of a longer body.
     pub fn cut(bytes: impl Into<Bytes>) -> Self {
-        ReplyBody { bytes: Some(bytes.into()), cut: true }
+        ReplyBody(Source::Cut(bytes.into()))
+    }
+
+    /// A body that is passed on as it comes. Its error cuts the client's connection, so that nobody takes the part for
+    /// the whole.
+    pub fn streamed(body: impl Body<Data = Bytes, Error = BodyError> + 'static) -> Self {
+        ReplyBody(Source::Streamed(Box::pin(body)))
+    }
+}
+
+impl Default for ReplyBody {
+    fn default() -> Self {
+        ReplyBody::whole(Bytes::new())
+    }
+}
+
+impl fmt::Debug for ReplyBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReplyBody").field("size", &self.size_hint()).finish()
     }
 }
 
 impl Body for ReplyBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.bytes.take().filter(|bytes| !bytes.is_empty()).map(|bytes| Ok(Frame::data(bytes))))
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let bytes = match &mut self.0 {
+            Source::Whole(bytes) | Source::Cut(bytes) => std::mem::take(bytes),
+            Source::Streamed(body) => return body.as_mut().poll_frame(cx),
+        };
+        Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {
-        !self.cut && self.bytes.as_ref().is_none_or(Bytes::is_empty)
+        match &self.0 {
+            Source::Whole(bytes) => bytes.is_empty(),
+            Source::Cut(_) => false,
+            Source::Streamed(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        let len = self.bytes.as_ref().map_or(0, Bytes::len) as u64;
-        if self.cut { SizeHint::default() } else { SizeHint::with_exact(len) }
+        match &self.0 {
+            Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Source::Cut(_) => SizeHint::default(),
+            Source::Streamed(body) => body.size_hint(),
+        }
     }
 }
 

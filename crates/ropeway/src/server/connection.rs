@@ -128,7 +128,7 @@ impl Visit<'_> {
         if let Some((head, length)) = head::read_request(&begin) {
             let mut early = BytesMut::from(&begin[length..]);
             let reply = tokio::select! {
-                reply = self.answer_anew(head) => reply,
+                reply = self.answer_anew(head, None) => reply,
                 () = leaves(&mut stream, &mut early) => return None,
                 () = self.too_long() => return None,
             };
@@ -164,7 +164,10 @@ impl Visit<'_> {
     async fn serve_requests(&self, stream: Begun) -> Option<Free> {
         let service = service_fn(|request: Request<Incoming>| {
             // Boxed: to be taken apart again, the connection must be movable.
-            Box::pin(async move { Ok::<_, Infallible>(self.answer(request.into_parts().0).await) })
+            Box::pin(async move {
+                let (head, body) = request.into_parts();
+                Ok::<_, Infallible>(self.answer(head, Some(body)).await)
+            })
         });
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
@@ -197,15 +200,15 @@ impl Visit<'_> {
         Some(parts.io.into_inner().into_parts(parts.read_buf))
     }
 
-    async fn answer(&self, head: request::Parts) -> Reply {
+    async fn answer(&self, head: request::Parts, body: Option<Incoming>) -> Reply {
         match self.prepared.take() {
             Some(reply) => reply,
-            None => self.answer_anew(head).await,
+            None => self.answer_anew(head, body).await,
         }
     }
 
-    async fn answer_anew(&self, head: request::Parts) -> Reply {
-        answer(head, self.peer, self.front, self.local, &self.opening, self.welcome).await
+    async fn answer_anew(&self, head: request::Parts, body: Option<Incoming>) -> Reply {
+        answer(head, body, self.peer, self.front, self.local, &self.opening, self.welcome).await
     }
 
     fn head_timeout(&self) -> Duration {

@@ -4,17 +4,20 @@ use std::cell::Cell;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::{CONNECTION, HOST, HeaderValue, UPGRADE};
+use http::header::{CONNECTION, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::uri::Authority;
-use http::{StatusCode, Version, request};
+use http::{Method, StatusCode, Version, request};
+use hyper::body::Incoming;
 
 use super::serving::Front;
 use super::worker::Local;
-use crate::context::{Context, Upgrade};
+use crate::context::Context;
 use crate::fault::Fault;
+use crate::net::body::RequestBody;
 use crate::net::forwarded::Peer;
 use crate::net::reply::{ERROR_HEADER, Reply, refusal};
 use crate::tunnel::TunnelId;
+use crate::upstream::websocket::Upgrade;
 
 /// What a request leaves behind when its answer is a 101.
 pub(super) struct Opening {
@@ -27,6 +30,7 @@ pub(super) struct Opening {
 /// One request's life.
 pub(super) async fn answer(
     head: request::Parts,
+    body: Option<Incoming>,
     peer: &Peer,
     front: &Front,
     local: &Local,
@@ -37,7 +41,7 @@ pub(super) async fn answer(
     let routed = match (local.lifecycle.is_stopping(), welcome) {
         (true, _) => Err(Fault::Stopping),
         (false, false) => Err(Fault::NoRoom),
-        (false, true) => route(head, peer, front).await,
+        (false, true) => route(head, body, peer, front, local).await,
     };
     let (mut reply, upgraded) = match routed {
         Ok(context) => conclude(context),
@@ -57,19 +61,35 @@ pub(super) async fn answer(
 }
 
 /// Finds the request's pipeline and leads it through.
-async fn route(mut head: request::Parts, peer: &Peer, front: &Front) -> Result<Context, Fault> {
+async fn route(
+    mut head: request::Parts,
+    body: Option<Incoming>,
+    peer: &Peer,
+    front: &Front,
+    local: &Local,
+) -> Result<Context, Fault> {
     settle_host(&mut head)?;
+    if body.is_some() {
+        check_form(&head)?;
+    }
     let serving = front.serving.load_full();
     let client = serving.trusted.client(peer, &head.headers);
     let found = serving.router.find(&head, client.address)?;
     let pipeline = serving.pipelines.get(&*found.backend).cloned().ok_or(Fault::PipelineMissing)?;
+    let body =
+        body.map(|body| RequestBody::new(body, found.max_body, serving.head_timeout)).unwrap_or_default();
+    if body.is_too_large() {
+        return Err(Fault::BodyTooLarge);
+    }
     let mut context = Context {
         id: TunnelId::random(),
         request: head,
+        body,
         client,
         route: found.route,
         reply: None,
         upgrade: None,
+        connections: local.connections.clone(),
     };
     if let Some(target) = found.target {
         context.request.uri = target;
@@ -95,6 +115,20 @@ fn settle_host(head: &mut request::Parts) -> Result<(), Fault> {
         head.headers.insert(HOST, host);
     }
     Ok(())
+}
+
+/// Refuses what has a form that nobody here serves, where hyper has read the head. Of a coding before `chunked` servers would not be told
+/// (RFC 9112 6.1).
+fn check_form(head: &request::Parts) -> Result<(), Fault> {
+    if head.method == Method::CONNECT {
+        return Err(Fault::ConnectMethod);
+    }
+    let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => Err(Fault::TransferCoding),
+    }
 }
 
 /// Whether this is a host, maybe with a port, and nothing else.

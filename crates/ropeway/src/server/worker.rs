@@ -24,6 +24,7 @@ use crate::net::limits::Room;
 use crate::telemetry::log;
 use crate::tunnel::farewell::{Cause, Why};
 use crate::tunnel::registry::{Ask, Registries, Registry};
+use crate::upstream::Connections;
 
 /// TLS handshakes that may be under way at once on a worker: a flood of them waits, and what is open goes on.
 const TLS_HANDSHAKES: usize = 256;
@@ -80,6 +81,8 @@ pub struct Local {
     pub lifecycle: Lifecycle,
     /// Turns for TLS handshakes, which cost more than anything else a client can ask for.
     pub tls_handshakes: Semaphore,
+    /// Its connections to servers that wait for a request.
+    pub connections: Rc<Connections>,
 }
 
 impl Workers {
@@ -193,11 +196,10 @@ async fn run(
     stop: &CancellationToken,
     patience: Duration,
 ) {
-    let local = Rc::new(Local {
-        registry: Rc::default(),
-        lifecycle: Lifecycle::new(stop),
-        tls_handshakes: Semaphore::new(TLS_HANDSHAKES),
-    });
+    let lifecycle = Lifecycle::new(stop);
+    let connections = Rc::new(Connections::new(&lifecycle));
+    let tls_handshakes = Semaphore::new(TLS_HANDSHAKES);
+    let local = Rc::new(Local { registry: Rc::default(), connections, lifecycle, tls_handshakes });
     // The one task that is not waited for. That nobody can ask any more is no reason to end: tunnels may live.
     let answering = async {
         local.registry.clone().answer(asked, &local.lifecycle).await;
@@ -213,6 +215,7 @@ async fn run(
                 Job::Serve(arrival) => local.lifecycle.spawn(serve_connection(arrival, task)),
             }
         }
+        local.connections.close();
         local.registry.end_all(Cause::Drain(Why::Shutdown));
         let left = local.lifecycle.ended(patience).await;
         if left > 0 {

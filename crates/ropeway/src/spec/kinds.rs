@@ -144,7 +144,6 @@ const NOT_YET: &[&str] = &[
     "NacosServiceRegistry",
     "OIDCAdaptor",
     "OPAFilter",
-    "Proxy",
     "RateLimiter",
     "RawConfigTrafficController",
     "Redirector",

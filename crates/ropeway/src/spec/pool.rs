@@ -1,22 +1,22 @@
 //! A pool: backends that serve the same, and how they are used.
 
-use std::sync::LazyLock;
-
+use std::collections::HashMap;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    Check, Diagnostic, NotYet, Reader, Span, Spanned,
+    Check, Diagnostic, NotYet, Reader, Span, Spanned, Untyped,
     departure::Departure,
     health_check::{DeprecatedHealthCheck, HealthCheck},
     passive::Passive,
     pool_filter::PoolFilter,
     tls::Tls,
     types::{
-        CloseCode, Glob, GoDuration, HASH_KEY_FORMS, HashKey, HeaderName, Host, MessageLimit, Name, Positive,
-        ServerUrl, Timeout, Weight, Window,
+        BodyLimit, CloseCode, Glob, GoDuration, HASH_KEY_FORMS, HashKey, HeaderName, Host, MessageLimit,
+        Name, Positive, ServerUrl, StatusCode, Timeout, Weight, Window,
     },
 };
 
@@ -34,12 +34,14 @@ pub struct Pool {
     /// How a server is chosen for a new connection. Default: `roundRobin`.
     #[serde(default)]
     pub load_balance: Spanned<LoadBalance>,
-    /// The most bytes of one message from the client, over all its fragments; -1: no limit. Default: 32769.
+    /// The most bytes of one message from the client, over all its fragments; -1: no limit. Default: 32769;
+    /// in a `Proxy`: -1.
     #[serde(default)]
-    pub client_max_msg_size: MessageLimit,
-    /// The most bytes of one message from the server, over all its fragments; -1: no limit. Default: 32769.
+    pub client_max_msg_size: Option<MessageLimit>,
+    /// The most bytes of one message from the server, over all its fragments; -1: no limit. Default: 32769;
+    /// in a `Proxy`: -1.
     #[serde(default)]
-    pub server_max_msg_size: MessageLimit,
+    pub server_max_msg_size: Option<MessageLimit>,
     /// Accept a browser from any site, without the check of its `Origin`. Default: false. The name misleads: it has
     /// nothing to do with TLS.
     #[serde(default)]
@@ -115,9 +117,47 @@ pub struct Pool {
     /// The service to discover in that registry. Not supported yet.
     #[serde(default)]
     pub service_name: NotYet<Option<String>>,
-    /// Send the server's host as `Host`. Not supported yet; it never did anything for WebSocket.
+
+    /// For `Proxy` only: how long a server may take to the head of its answer, in each try; 0: any time. Default: 0.
     #[serde(default)]
-    pub set_upstream_host: NotYet<bool>,
+    pub timeout: Option<Spanned<GoDuration>>,
+    /// For `Proxy` only: answers with these codes have the result `failureCode`, and another server is tried for a
+    /// request that can be repeated. Default: those from 500 on, of which 502, 503 and 504 let another server be tried.
+    #[serde(default)]
+    pub failure_codes: Option<Spanned<Vec<StatusCode>>>,
+    /// For `Proxy` only: the most bytes that the body of an answer may have; -1: any number. Default: as the
+    /// filter says.
+    #[serde(default)]
+    pub server_max_body_size: Option<BodyLimit>,
+    /// For `Proxy` only: send a server's own host as `Host` also if it is given by IP address. Default: false.
+    #[serde(default)]
+    pub set_upstream_host: Option<Spanned<bool>>,
+    /// For `Proxy` only: the name of the pool's spans. Not supported yet.
+    #[serde(default)]
+    pub span_name: NotYet<Option<String>>,
+    /// For `Proxy` only: keep answers in memory. Not supported yet.
+    #[serde(default)]
+    pub memory_cache: NotYet<Option<Untyped>>,
+    /// For `Proxy` only: a policy of the Pipeline's `resilience`. Not supported yet: see `maxRetries`.
+    #[serde(default)]
+    pub retry_policy: NotYet<Option<String>>,
+    /// For `Proxy` only: a policy of the Pipeline's `resilience`. Not supported yet.
+    #[serde(default)]
+    pub circuit_breaker_policy: NotYet<Option<String>>,
+
+    /// Whose pool it is.
+    #[serde(skip)]
+    pub user: User,
+}
+
+/// The kind of filter that uses a pool.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum User {
+    /// Which carries WebSockets only.
+    #[default]
+    WebSocketProxy,
+    /// Which carries both.
+    Proxy,
 }
 
 /// One server.
@@ -125,7 +165,7 @@ pub struct Pool {
 #[serde(rename_all = "camelCase")]
 pub struct Server {
     /// Where it is: scheme (`ws` or `http`, with TLS `wss` or `https`), host and maybe port; or `unix:` and the path of a
-    /// socket. The path of a request is its own: one that stands here does nothing.
+    /// socket. In a `Proxy`, a path is put before that of each request; in a `WebSocketProxy` it does nothing for clients.
     pub url: Spanned<ServerUrl>,
     /// How TLS is spoken with it, instead of what the pool says: nothing of that is added.
     #[serde(default)]
@@ -234,6 +274,48 @@ pub enum Compression {
     Off,
 }
 
+/// The name of the pool without a filter, where it has no other.
+pub const MAIN: &str = "main";
+
+/// The pool without `filter`. There is one in every list that was read without an error.
+pub fn main_pool(pools: &[Spanned<Pool>]) -> Option<&Pool> {
+    pools.iter().map(|pool| &**pool).find(|pool| !pool.is_candidate())
+}
+
+/// Reports what is wrong with the pools of a filter of the kind `user`.
+pub fn check_pools(pools: &Spanned<Vec<Spanned<Pool>>>, user: User, reader: &Reader) {
+    let mut main = pools.iter().filter(|pool| !pool.is_candidate());
+    match (main.next(), main.next()) {
+        (Some(_), None) => {}
+        (None, _) => {
+            let title = "one pool must have no `filter`: it takes the requests that no other takes";
+            reader.report(Diagnostic::error(title).at(pools.span()));
+        }
+        (Some(first), Some(second)) => {
+            let title = "only one pool can be without a `filter`";
+            reader.report(
+                Diagnostic::error(title)
+                    .at(second.span())
+                    .other(first.span(), "this is the first")
+                    .help("to spread connections over more servers, list them in one pool"),
+            );
+        }
+    }
+    let mut names = HashMap::new();
+    for pool in pools.iter() {
+        pool.check(user, reader, pool.span());
+        let Some(name) = &pool.name else { continue };
+        if pool.is_candidate() && name.as_str() == MAIN {
+            let title = "a pool with a `filter` cannot be called `main`: that is the one without";
+            reader.report(Diagnostic::error(title).at(name.span()));
+        }
+        if let Some(first) = names.insert(&**name, name.span()) {
+            let title = format!("two pools are called `{}`", **name);
+            reader.report(Diagnostic::error(title).at(name.span()).other(first, "this is the first"));
+        }
+    }
+}
+
 impl Pool {
     /// Whether this pool is for some requests only.
     pub const fn is_candidate(&self) -> bool {
@@ -247,14 +329,14 @@ impl Pool {
     }
 
     /// Reports what is wrong with this pool, which stands at `at`.
-    pub fn check(&self, reader: &Reader, at: Span) {
+    pub fn check(&self, user: User, reader: &Reader, at: Span) {
         if self.servers.is_empty() && self.service_name.written().is_none() {
             reader.report(Diagnostic::error("a pool needs at least one server").at(at));
         }
         self.check_weights(reader);
         for server in &self.servers {
             let is_asked = self.health_check.as_ref().is_some_and(|check| check.asks_for_url());
-            server.check(reader, is_asked);
+            server.check(user, reader, is_asked);
         }
         if let Some(tls) = &self.tls {
             tls.check(reader);
@@ -265,6 +347,9 @@ impl Pool {
                         .help("it is for URLs that begin with `wss://` or `https://`"),
                 );
             }
+        }
+        if user == User::WebSocketProxy {
+            self.check_for_websocket(reader, at);
         }
         if *self.insecure_skip_verify {
             reader.report(
@@ -294,6 +379,56 @@ impl Pool {
         server.url.scheme().is_tls().then_some(own)
     }
 
+    /// Nothing of what is for ordinary requests makes sense where there are none.
+    fn check_for_websocket(&self, reader: &Reader, at: Span) {
+        let misplaced = [
+            ("timeout", self.timeout.as_ref().map(Spanned::span), "use `handshakeTimeout`"),
+            ("failureCodes", self.failure_codes.as_ref().map(Spanned::span), "leave it out"),
+        ];
+        let misplaced = misplaced.into_iter().chain([(
+            "serverMaxBodySize",
+            self.server_max_body_size.map(|_| at),
+            "use `serverMaxMsgSize`",
+        )]);
+        for (field, span, help) in misplaced {
+            let title =
+                format!("`{field}` is for pools of a `Proxy`: a `WebSocketProxy` has no ordinary requests");
+            reader.report_all(span.map(|span| Diagnostic::error(title).at(span).help(help)));
+        }
+        let title = "`setUpstreamHost` does nothing here: a `WebSocketProxy` sends the server's own name";
+        let host = self.set_upstream_host.as_ref().filter(|set| ***set);
+        reader.report_all(host.map(|set| Diagnostic::warning(title).at(set.span())));
+    }
+
+    /// The same for a `Proxy`, where `most` bounds answers of pools that do not say otherwise.
+    pub fn for_proxy(&self, most: BodyLimit) -> Pool {
+        let own = self.server_max_body_size.filter(|own| own.0 != 0);
+        Pool { user: User::Proxy, server_max_body_size: own.or(Some(most)), ..self.clone() }
+    }
+
+    /// How long messages of clients may be.
+    pub fn client_message_limit(&self) -> MessageLimit {
+        self.client_max_msg_size.unwrap_or(self.user.message_limit())
+    }
+
+    /// How long messages of servers may be.
+    pub fn server_message_limit(&self) -> MessageLimit {
+        self.server_max_msg_size.unwrap_or(self.user.message_limit())
+    }
+
+    /// Whether servers get their own host even if that is an address.
+    pub fn sets_host(&self) -> bool {
+        self.user == User::Proxy && self.set_upstream_host.as_deref().copied().unwrap_or_default()
+    }
+
+    /// What stands before the paths of requests to the server at `url`.
+    pub fn base<'a>(&self, url: &'a ServerUrl) -> &'a str {
+        match self.user {
+            User::WebSocketProxy => "",
+            User::Proxy => url.target().split('?').next().unwrap_or_default().trim_end_matches('/'),
+        }
+    }
+
     fn check_weights(&self, reader: &Reader) {
         let policy = &self.load_balance.policy;
         let has_weight = |server: &&Spanned<Server>| server.weight.get() > 0;
@@ -313,9 +448,18 @@ impl Pool {
     }
 }
 
+impl User {
+    const fn message_limit(self) -> MessageLimit {
+        match self {
+            User::WebSocketProxy => MessageLimit::USUAL,
+            User::Proxy => MessageLimit::NONE,
+        }
+    }
+}
+
 impl Server {
     /// `is_asked`: health checks ask for the URL's own path.
-    fn check(&self, reader: &Reader, is_asked: bool) {
+    fn check(&self, user: User, reader: &Reader, is_asked: bool) {
         let at = self.url.span();
         if let Some(tls) = &self.tls {
             tls.check(reader);
@@ -327,11 +471,12 @@ impl Server {
                 );
             }
         }
-        if self.url.target() != "/" && is_asked {
+        let is_unused = user == User::WebSocketProxy && self.url.target() != "/";
+        if is_unused && is_asked {
             let title =
                 "only health checks ask for the path of a server's URL: clients' requests keep their own";
             reader.report(Diagnostic::note(title).at(at));
-        } else if self.url.target() != "/" {
+        } else if is_unused {
             reader.report(
                 Diagnostic::warning(
                     "the path of a server's URL does nothing: the request's own path is sent",

@@ -87,9 +87,9 @@ fn build_pipeline(pipeline: &Named<PipelineSpec>, pools: &Pools, dialler: &Diall
         .collect();
     let flow = &pipeline.spec.flow;
     // A flow that was found to be without errors names filters that exist, or the end.
-    let steps = flow.iter().enumerate().map_while(|(at, node)| {
-        let filter = filters.get(&*node.filter)?.clone();
-        Some(Step { filter, jumps: jumps(node, at, flow) })
+    let steps = flow.iter().enumerate().map(|(at, node)| {
+        let filter = filters.get(&*node.filter).cloned().unwrap_or_else(filters::end);
+        Step { filter, jumps: jumps(node, at, flow) }
     });
     Arc::new(Pipeline { steps: steps.collect(), name })
 }

@@ -4,25 +4,28 @@ use std::sync::Arc;
 
 use crate::server::router::{Condition, Field, HostMatch, IpFilter, PathMatch, Route, Router, Rule};
 use crate::spec::http_server as spec;
-use crate::spec::types::Pattern;
+use crate::spec::types::{BodyLimit, Pattern};
 
 /// The router of the server called `name`.
 pub(super) fn router(name: &str, server: &spec::HttpServer) -> Router {
     let rules = server.rules.iter().enumerate();
+    let max_body = server.client_max_body_size.as_deref().copied().unwrap_or_default();
     Router {
         ip_filter: ip_filter(server.ip_filter.as_ref()),
-        rules: rules.map(|(number, spec)| rule(&format!("{name}/{number}"), spec)).collect(),
+        rules: rules.map(|(number, spec)| rule(&format!("{name}/{number}"), spec, max_body)).collect(),
     }
 }
 
-fn rule(name: &str, rule: &spec::Rule) -> Rule {
+fn rule(name: &str, rule: &spec::Rule, max_body: BodyLimit) -> Rule {
     let host = rule.host.iter().map(|host| HostMatch::new(host));
     let regexp = rule.host_regexp.iter().cloned().map(HostMatch::Regexp);
     let paths = rule.paths.iter().enumerate();
     Rule {
         hosts: host.chain(regexp).chain(rule.hosts.iter().filter_map(host_match)).collect(),
         ip_filter: ip_filter(rule.ip_filter.as_ref()),
-        routes: paths.filter_map(|(number, path)| route(&format!("{name}/{number}"), path)).collect(),
+        routes: paths
+            .filter_map(|(number, path)| route(&format!("{name}/{number}"), path, max_body))
+            .collect(),
     }
 }
 
@@ -34,7 +37,7 @@ fn host_match(host: &spec::HostMatch) -> Option<HostMatch> {
 }
 
 /// `None` for a path that leads nowhere yet.
-fn route(name: &str, path: &spec::Path) -> Option<Route> {
+fn route(name: &str, path: &spec::Path, max_body: BodyLimit) -> Option<Route> {
     let exact = path.path.iter().map(|path| PathMatch::Exact(path.to_string()));
     let prefix = path.path_prefix.iter().map(|prefix| PathMatch::Prefix(prefix.to_string()));
     let regexp = path.path_regexp.iter().map(|regexp| PathMatch::Regexp((**regexp).clone()));
@@ -50,6 +53,7 @@ fn route(name: &str, path: &spec::Path) -> Option<Route> {
         queries: Condition { fields: queries.collect(), in_query: true, all: path.match_all_query },
         ip_filter: ip_filter(path.ip_filter.as_ref()),
         backend: Arc::from(path.backend.as_ref()?.as_str()),
+        max_body: path.client_max_body_size.as_deref().copied().unwrap_or_default().or(max_body).bytes(),
     })
 }
 

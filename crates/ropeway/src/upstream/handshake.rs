@@ -104,12 +104,7 @@ pub async fn invite(
     offer: &Offer<'_>,
     deadlines: Deadlines,
 ) -> Result<Answer, Fault> {
-    let stream = connect(server.destination(), deadlines.connect).await.map_err(|error| match error {
-        ConnectError::Failed(error) if is_our_own(&error) => Fault::NoRoom,
-        ConnectError::Failed(_) => Fault::ConnectFailed,
-        ConnectError::Tls(reason) => no_tls(server, &reason),
-        ConnectError::TimedOut => Fault::ConnectTimeout,
-    })?;
+    let stream = connect_to(server, deadlines.connect).await?;
     let deadline = Instant::now() + deadlines.handshake;
     match timeout_at(deadline, ask(stream, server, invitation))
         .await
@@ -159,6 +154,16 @@ impl Refusal {
     }
 }
 
+/// A connection to `server`.
+pub(super) async fn connect_to(server: &Server, patience: Duration) -> Result<Stream, Fault> {
+    connect(server.destination(), patience).await.map_err(|error| match error {
+        ConnectError::Failed(error) if is_our_own(&error) => Fault::NoRoom,
+        ConnectError::Failed(_) => Fault::ConnectFailed,
+        ConnectError::Tls(reason) => no_tls(server, &reason),
+        ConnectError::TimedOut => Fault::ConnectTimeout,
+    })
+}
+
 /// Whether the gateway itself has no descriptor or no local port left: no server can help that.
 fn is_our_own(error: &io::Error) -> bool {
     let codes = [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL].map(Errno::raw_os_error);
@@ -204,7 +209,7 @@ async fn ask(mut stream: Stream, server: &Server, invitation: &Invitation) -> Re
         return ask_by_hyper(Begun::reading(stream, Bytes::new()), server, invitation).await;
     };
     let Invitation { target, headers, .. } = invitation;
-    let request = head::write_request(target, headers, server.own_host(), spelling);
+    let request = head::write_request(&server.target(target), headers, server.own_host(), spelling);
     stream.write_all(&request).await.map_err(|error| no_answer(server, &error))?;
     let mut answer = BytesMut::with_capacity(USUAL);
     stream.read_buf(&mut answer).await.map_err(|error| no_answer(server, &error))?;
@@ -232,7 +237,7 @@ async fn ask_by_hyper(stream: Begun, server: &Server, invitation: &Invitation) -
 
 fn request(server: &Server, invitation: &Invitation) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::default());
-    *request.uri_mut() = invitation.target.clone();
+    *request.uri_mut() = server.target(&invitation.target).into_owned();
     *request.headers_mut() = invitation.headers.clone();
     *request.extensions_mut() = invitation.extensions.clone();
     if let Some(host) = server.own_host() {

@@ -11,10 +11,12 @@ use ws::CloseCode;
 use ws::handshake::Offer;
 
 use super::asker::Asker;
+use super::attempts::Attempts;
 use super::balance::Balancer;
 use super::budget::RetryBudget;
 use super::connect::Destination;
 use super::dialler::Dialler;
+use super::exchange::Rules;
 use super::handshake::{Agreed, Answer, Deadlines, Invitation, invite};
 use super::health::{Changes, Condition, Health, Passive, Trial, Watch, millis};
 use super::origin::OriginRule;
@@ -43,6 +45,8 @@ pub struct Pool {
     /// Further servers that are tried when one fails.
     pub(super) max_retries: u32,
     pub(super) budget: RetryBudget,
+    /// For ordinary requests.
+    pub(super) rules: Rules,
     /// Who may open WebSockets here.
     pub origin: OriginRule,
     /// What becomes of offers to compress.
@@ -118,7 +122,7 @@ impl Pool {
             if previous.is_some_and(|previous| !previous.servers.iter().any(|server| server.name() == name)) {
                 standing.health.begins();
             }
-            Server::new(server, destination, standing)
+            Server::new(spec, server, destination, standing)
         });
         let servers: Vec<_> = servers.collect();
         known.retain(|standing| standing.account.live() > 0);
@@ -134,6 +138,7 @@ impl Pool {
             max_connections: spec.max_connections.map(Positive::get),
             max_retries: spec.max_retries.into(),
             budget: RetryBudget::new(),
+            rules: rules(spec),
             origin: match *spec.insecure_skip_verify {
                 true => OriginRule::Any,
                 false => OriginRule::SameHostOr(spec.origin_patterns.clone()),
@@ -208,7 +213,7 @@ impl Pool {
 
     /// Chooses among those that are usable from now on, each with its share, where that has changed. Any thread may
     /// have changed it; here is where it is seen.
-    fn look_who_is_usable(&self) {
+    pub(super) fn look_who_is_usable(&self) {
         let (changes, step) = (self.changes.count(), self.next_step.load(Ordering::Relaxed));
         if self.seen.load(Ordering::Relaxed) == changes && (step == u64::MAX || self.changes.now() < step) {
             return;
@@ -258,38 +263,14 @@ impl Pool {
         invitation: &Invitation,
         offer: &Offer<'_>,
     ) -> Result<Outcome, Fault> {
-        self.budget.count();
-        self.look_who_is_usable();
+        let mut attempts = Attempts::new(self, asker);
         if let Some((server, trial)) = self.trial()
             && let Some(outcome) = Box::pin(self.risk(server, trial, invitation, offer)).await
         {
             return Ok(outcome);
         }
         let mut refusal = None;
-        let mut fault = Fault::NoServer;
-        // A connection that was refused cost the pool nothing; a timeout or a 503 speaks of strain.
-        let mut costs = false;
-        let mut tries = 0;
-        let mut passed_over = Vec::new();
-        while let Some(place) = self.balancer.choose(asker, &passed_over) {
-            passed_over.push(place);
-            let server = &self.servers[place];
-            // Counted before it is judged, so that many who come at once are not let in by one place.
-            let claim = server.claim();
-            let pool_is_full = self.is_over_capacity();
-            if pool_is_full || server.is_over_capacity() {
-                if fault == Fault::NoServer {
-                    fault = Fault::NoCapacity;
-                }
-                if pool_is_full {
-                    break;
-                }
-                continue;
-            }
-            if tries > self.max_retries || costs && !self.budget.take() {
-                break;
-            }
-            tries += 1;
+        while let Some((server, claim)) = attempts.next() {
             let answer = invite(server, claim, invitation, offer, self.deadlines).await;
             self.note(server, &answer);
             match answer {
@@ -297,15 +278,16 @@ impl Pool {
                 Ok(Answer::Refused(answer)) => {
                     let is_final = !is_passing(answer.status());
                     refusal = Some(answer);
-                    costs = true;
+                    attempts.costs = true;
                     if is_final {
                         break;
                     }
                 }
-                Err(error) => {
-                    fault = error;
-                    costs = fault != Fault::ConnectFailed;
-                    if !is_worth_another(&fault) {
+                Err(fault) => {
+                    // A connection that was refused cost the pool nothing; a timeout or a 503 speaks of strain.
+                    attempts.costs = fault != Fault::ConnectFailed;
+                    attempts.fault = fault;
+                    if !is_worth_another(&attempts.fault) {
                         break;
                     }
                 }
@@ -313,12 +295,12 @@ impl Pool {
         }
         match refusal {
             Some(answer) => Ok(Outcome::Refused(answer.read().await)),
-            None => Err(fault),
+            None => Err(attempts.fault),
         }
     }
 
     /// The ejected server that this handshake is to try, if one is due.
-    fn trial(&self) -> Option<(&Server, Trial)> {
+    pub(super) fn trial(&self) -> Option<(&Server, Trial)> {
         let trial = self.passive.trial()?;
         let server = self.servers.iter().find(|server| server.name() == trial.server())?;
         Some((server, trial))
@@ -359,15 +341,20 @@ impl Pool {
             }
             Err(error) => tracing::debug!(server = server.name(), %error, "no answer"),
         }
-        if let Some(reason) = failure(answer)
-            && self.spec.passive.is_some()
-        {
-            self.passive.failed(server.name(), &reason);
+        if let Some(reason) = failure(answer) {
+            self.note_failure(server, &reason);
+        }
+    }
+
+    /// Takes note that `server` failed a client, where that has consequences.
+    pub(super) fn note_failure(&self, server: &Server, reason: &str) {
+        if self.spec.passive.is_some() {
+            self.passive.failed(server.name(), reason);
         }
     }
 
     /// Whether its servers together have more connections than they may have.
-    fn is_over_capacity(&self) -> bool {
+    pub(super) fn is_over_capacity(&self) -> bool {
         let live = || self.servers.iter().map(|server| u64::from(server.live())).sum::<u64>();
         self.max_connections.is_some_and(|most| live() > u64::from(most))
     }
@@ -398,10 +385,21 @@ fn reachable<'s>(
     spec.servers.iter().filter_map(way).collect()
 }
 
+fn rules(spec: &PoolSpec) -> Rules {
+    let timeout = spec.timeout.as_ref().map(|timeout| timeout.get());
+    let codes = spec.failure_codes.as_ref();
+    let most = spec.server_max_body_size.map_or(0, |most| most.0);
+    Rules {
+        timeout: timeout.filter(|timeout| !timeout.is_zero()),
+        failure_codes: codes.map(|codes| codes.iter().map(|code| code.get()).collect()),
+        max_answer: u64::try_from(most).ok().filter(|most| *most > 0).unwrap_or(u64::MAX),
+    }
+}
+
 fn policy(spec: &PoolSpec) -> Policy {
     Policy {
-        max_client_message: spec.client_max_msg_size.bytes().unwrap_or(u64::MAX),
-        max_server_message: spec.server_max_msg_size.bytes().unwrap_or(u64::MAX),
+        max_client_message: spec.client_message_limit().bytes().unwrap_or(u64::MAX),
+        max_server_message: spec.server_message_limit().bytes().unwrap_or(u64::MAX),
         validate_utf8: spec.validate_utf8,
         vanished_code: CloseCode::new(spec.vanished_code.get()).unwrap_or(CloseCode::INTERNAL_ERROR),
         drain_code: CloseCode::new(spec.drain_code.get()).unwrap_or(CloseCode::GOING_AWAY),

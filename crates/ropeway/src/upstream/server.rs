@@ -1,20 +1,27 @@
 //! One backend of a pool: where it is, and what it carries.
 
+use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use http::Uri;
 use http::header::HeaderValue;
 
 use super::connect::Destination;
 use super::health::Health;
-use crate::spec::pool::Server as ServerSpec;
+use crate::spec::pool::{Pool as PoolSpec, Server as ServerSpec};
 use crate::spec::types::{Host, Positive, ServerUrl};
 use crate::tunnel::{Account, Claim};
 
 /// One backend of a pool.
 #[derive(Debug)]
 pub struct Server {
+    /// Unlike that of any other server there was.
+    id: u64,
     url: ServerUrl,
     destination: Destination,
+    /// What stands before the paths of requests.
+    base: String,
     /// `Host` as this server wants it; `None` for the client's own.
     own_host: Option<HeaderValue>,
     weight: u32,
@@ -33,16 +40,22 @@ pub(super) struct Standing {
 impl Server {
     /// A server that is named, and not just an address, expects its name as `Host`, unless the user wants the
     /// client's kept.
-    pub(super) fn new(spec: &ServerSpec, destination: Destination, standing: Standing) -> Self {
+    pub(super) fn new(
+        pool: &PoolSpec,
+        spec: &ServerSpec,
+        destination: Destination,
+        standing: Standing,
+    ) -> Self {
+        static IDS: AtomicU64 = AtomicU64::new(0);
         let url = &spec.url;
-        let own_host = match url.host() {
-            Host::Name(_) if !*spec.keep_host => HeaderValue::from_str(url.authority()).ok(),
-            _ => None,
-        };
+        let has_host = matches!(url.host(), Host::Name(_)) || pool.sets_host();
+        let own_host = Some(url.authority()).filter(|_| has_host && !*spec.keep_host);
         Server {
+            id: IDS.fetch_add(1, Ordering::Relaxed),
+            base: pool.base(url).to_owned(),
             url: ServerUrl::clone(url),
             destination,
-            own_host,
+            own_host: own_host.and_then(|host| HeaderValue::from_str(host).ok()),
             weight: u32::from(spec.weight.get()),
             max_connections: spec.max_connections.map(Positive::get),
             account: standing.account,
@@ -83,6 +96,23 @@ impl Server {
     /// The way to it.
     pub(super) fn destination(&self) -> &Destination {
         &self.destination
+    }
+
+    /// Tells it from every other server, its predecessors in earlier configurations included.
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Path and query that it is asked for, where the client asks for `target`.
+    pub(super) fn target<'a>(&self, target: &'a Uri) -> Cow<'a, Uri> {
+        let asked = target.path_and_query().map_or("/", |target| target.as_str());
+        if asked == "*" || self.base.is_empty() && asked.starts_with('/') {
+            return Cow::Borrowed(target);
+        }
+        // An absolute target may have a query and no path; the origin form begins with a slash (RFC 9112 3.2.1).
+        let slash = if asked.starts_with('/') { "" } else { "/" };
+        let joined = format!("{}{slash}{asked}", self.base).parse();
+        joined.map_or(Cow::Borrowed(target), Cow::Owned)
     }
 
     /// Its share where shares follow weights; 0 where the user gave none.

@@ -10,6 +10,7 @@ mod fuzz;
 mod handshake;
 mod health;
 mod hostile;
+mod http;
 mod layers;
 mod reach;
 mod real;

@@ -57,6 +57,8 @@ pub struct Route {
     pub ip_filter: IpFilter,
     /// The pipeline's name.
     pub backend: Arc<str>,
+    /// The most bytes that the body of a request may have.
+    pub max_body: u64,
 }
 
 /// Where a request goes.
@@ -68,6 +70,8 @@ pub struct Found {
     pub backend: Arc<str>,
     /// Path and query for those behind, where the route rewrites them.
     pub target: Option<Uri>,
+    /// The most bytes that its body may have.
+    pub max_body: u64,
 }
 
 /// Why no route matched, over all that were looked at; the gravest says what the client hears.
@@ -147,7 +151,7 @@ impl Route {
             }
             _ => None,
         };
-        Ok(Found { route: self.name.clone(), backend: self.backend.clone(), target })
+        Ok(Found { route: self.name.clone(), backend: self.backend.clone(), target, max_body: self.max_body })
     }
 }
 

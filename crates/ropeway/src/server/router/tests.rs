@@ -17,6 +17,7 @@ fn route(name: &str, paths: Vec<PathMatch>) -> Route {
         queries: Condition::default(),
         ip_filter: IpFilter::default(),
         backend: name.into(),
+        max_body: u64::MAX,
     }
 }
 

@@ -18,6 +18,9 @@ impl MessageLimit {
     /// What absent and `0` stand for.
     pub const DEFAULT_BYTES: u64 = 32_769;
 
+    /// What absent and `0` stand for.
+    pub const USUAL: Self = Self(Some(Self::DEFAULT_BYTES));
+
     /// No limit at all, `-1` in the file.
     pub const NONE: Self = Self(None);
 
@@ -29,7 +32,7 @@ impl MessageLimit {
 
 impl Default for MessageLimit {
     fn default() -> Self {
-        Self(Some(Self::DEFAULT_BYTES))
+        Self::USUAL
     }
 }
 
@@ -61,6 +64,24 @@ impl JsonSchema for MessageLimit {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq)]
 #[serde(transparent)]
 pub struct BodyLimit(pub i64);
+
+impl BodyLimit {
+    /// What absent and `0` stand for at a listener.
+    pub const DEFAULT_BYTES: u64 = 4 << 20;
+
+    /// This limit, or `other` where this is `0`.
+    pub const fn or(self, other: Self) -> Self {
+        if self.0 == 0 { other } else { self }
+    }
+
+    /// The most bytes of the body of a request.
+    pub fn bytes(self) -> u64 {
+        match self.0 {
+            0 => Self::DEFAULT_BYTES,
+            limit => u64::try_from(limit).unwrap_or(u64::MAX),
+        }
+    }
+}
 
 /// Defines a whole number within bounds that both stand in the type's own message.
 macro_rules! bounded {

@@ -35,11 +35,18 @@ fn the_websocket_example_loads() {
     let urls: Vec<String> = pool.servers.iter().map(|server| server.url.to_string()).collect();
     let ports = [12345, 9095, 9096, 9097];
     assert_eq!(urls, ports.map(|port| format!("ws://127.0.0.1:{port}")));
-    assert_eq!(pool.client_max_msg_size, MessageLimit::default());
+    assert_eq!(pool.client_message_limit(), MessageLimit::default());
     assert_eq!(
         check::summary(&loaded.diagnostics, &loaded.objects, 1),
         "ok: 1 HTTPServer, 1 Pipeline, 2 notes"
     );
+}
+
+#[test]
+fn the_site_example_loads_without_a_word() {
+    let loaded = load(&[Source::new("site.yaml", example("site.yaml"))]);
+    assert_eq!(lines(&loaded), [""; 0]);
+    assert_eq!(loaded.objects.pipelines[0].spec.flow.len(), 1);
 }
 
 #[test]
@@ -448,7 +455,7 @@ fn hosts_have_one_star_at_most() {
 }
 
 #[test]
-#[allow(clippy::too_many_lines, reason = "a table")]
+#[expect(clippy::too_many_lines, reason = "a table: row after row")]
 fn certificates_are_checked() {
     let authority = Authority::new();
     let [one, other] = [(); 2].map(|()| authority.issue(&["localhost"]));
@@ -566,4 +573,19 @@ fn directories_are_read_in_the_order_of_names() {
     let error = sources_from(&[directory.join("none.yaml")]).unwrap_err();
     assert!(error.starts_with("cannot read `"), "{error}");
     assert_eq!(check::run(&[directory.join("none.yaml")], false), 1);
+}
+
+#[test]
+fn what_only_a_proxy_has_is_an_error_in_a_websocket_proxy() {
+    let text = |kind: &str, line: &str| {
+        format!(
+            "{SERVER}kind: Pipeline\nname: p\nfilters:\n- name: a\n  kind: {kind}\n  pools:\n\
+             \x20 - servers: [{{ url: \"http://127.0.0.1:1\" }}]\n    {line}\n"
+        )
+    };
+    for line in ["timeout: 1s", "failureCodes: [500]", "serverMaxBodySize: 1"] {
+        let found = lines(&load_text(&text("WebSocketProxy", line)));
+        assert!(found.len() == 1 && found[0].contains("is for pools of a `Proxy`"), "{line}: {found:?}");
+        assert_eq!(lines(&load_text(&text("Proxy", line))), [""; 0], "{line}");
+    }
 }

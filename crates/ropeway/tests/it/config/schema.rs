@@ -10,7 +10,7 @@ fn every_object_is_closed_and_every_field_described() {
     let definitions = schema["$defs"].as_object().unwrap();
     assert_eq!(
         definitions["Pipeline"]["properties"]["filters"]["items"]["oneOf"].as_array().unwrap().len(),
-        2
+        3
     );
     for (name, definition) in definitions {
         let Some(properties) = definition.get("properties") else { continue };

@@ -108,6 +108,13 @@ fn faults() -> Vec<Fault> {
         Fault::AddressRefused,
         Fault::HttpVersion,
         Fault::BodyDeclared,
+        Fault::TransferCoding,
+        Fault::ConnectMethod,
+        Fault::BodyTooLarge,
+        Fault::BodyTimeout,
+        Fault::BodyBroken,
+        Fault::AnswerTimeout,
+        Fault::AnswerTooLarge,
         Fault::OriginRefused,
         Fault::PipelineMissing,
         Fault::NoReply,
@@ -139,6 +146,8 @@ fn stands_in_the_list(fault: &Fault) {
         Fault::ServerTls => {}
         Fault::NoRoom | Fault::NoCapacity | Fault::HandshakeTimeout | Fault::NoAnswer => {}
         Fault::AnswerMalformed | Fault::AnswerInvalid(_) => {}
+        Fault::AnswerTimeout | Fault::AnswerTooLarge | Fault::TransferCoding | Fault::ConnectMethod => {}
+        Fault::BodyTooLarge | Fault::BodyTimeout | Fault::BodyBroken => {}
         Fault::Handshake(R::ExtensionsInvalid | R::KeyEmpty | R::KeyMissing | R::KeyRepeated) => {}
         Fault::Handshake(R::NotAnUpgrade | R::ProtocolsInvalid) => {}
         Fault::Handshake(R::VersionMissing | R::VersionUnsupported) => {}

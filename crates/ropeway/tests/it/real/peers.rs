@@ -76,7 +76,8 @@ pub(crate) fn python(program: &str) -> Command {
     command
 }
 
-fn node(program: &str) -> Command {
+/// A Node program of `peers/`.
+pub(crate) fn node(program: &str) -> Command {
     let mut command = Command::new(needs::node());
     command.arg(format!("{}/peers/node/{program}", needs::ROOT));
     command

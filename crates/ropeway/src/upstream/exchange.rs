@@ -1,0 +1,415 @@
+//! An ordinary request, led to a server of a pool.
+
+use std::borrow::Cow;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{Extensions, Method, Request, Response, StatusCode, Uri, Version, request};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::ext::on_informational;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::attempts::Attempts;
+use super::headers::end_to_end;
+use super::reuse::{Connections, Link};
+use super::{Asker, Pool, Server};
+use crate::fault::{Blame, Fault};
+use crate::net::body::RequestBody;
+use crate::net::forwarded::Client;
+use crate::net::reply::{BodyError, ERROR_HEADER, Reply, ReplyBody};
+use crate::tunnel::Claim;
+
+/// What a pool makes of ordinary requests.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Rules {
+    /// How long a server may take to the head of its answer; `None` for any time.
+    pub(super) timeout: Option<Duration>,
+    /// Answers that count as failures; `None` for those from 500 on.
+    pub(super) failure_codes: Option<Vec<u16>>,
+    /// The most bytes that the body of an answer may have.
+    pub(super) max_answer: u64,
+}
+
+/// An answer, and whether it counts as a failure.
+pub struct Answered {
+    /// As the client gets it.
+    pub reply: Reply,
+    /// It has one of the codes that count as failures.
+    pub failed: bool,
+    /// The server that gave it.
+    pub server: String,
+}
+
+/// A request as servers get it, apart from what each wants of its own.
+struct Outgoing {
+    method: Method,
+    target: Uri,
+    headers: HeaderMap,
+    extensions: Extensions,
+    body: RequestBody,
+    /// Whether a second server would get the same.
+    repeatable: bool,
+    /// Whether the client waits for a word before it sends the body (RFC 9110 10.1.1).
+    waits: bool,
+}
+
+/// The head of a server's answer.
+struct Answer {
+    response: Response<Incoming>,
+    lease: Lease,
+}
+
+/// What an answer holds until its end.
+struct Lease {
+    link: Link,
+    server: u64,
+    name: String,
+    connections: Rc<Connections>,
+    _claim: Claim,
+}
+
+impl Pool {
+    /// Asks servers one after the other until one gives an answer that is no failure, or no further try is allowed.
+    ///
+    /// # Errors
+    /// No server gave an answer; the fault of the last one tried.
+    ///
+    /// Cancel safe: dropped, the connection under way is closed.
+    pub async fn exchange(
+        &self,
+        request: &request::Parts,
+        body: RequestBody,
+        client: &Client,
+        connections: &Rc<Connections>,
+    ) -> Result<Answered, Fault> {
+        let mut outgoing = Outgoing::new(request, body, client);
+        let mut attempts = Attempts::new(self, Asker { address: client.address, head: request });
+        let mut failure = None;
+        if let Some((server, trial)) = self.trial()
+            && !self.is_over_capacity()
+            && !server.is_over_capacity()
+        {
+            let result = Box::pin(self.ask(server, server.claim(), &mut outgoing, connections)).await;
+            match self.fault_of(&result) {
+                Some(reason) => trial.failed(&reason),
+                None if result.is_ok() => trial.passed(),
+                None => {}
+            }
+            match result {
+                Ok(answer) => {
+                    let (failed, again) = self.judge(&answer, &outgoing);
+                    if !again {
+                        return answer.reply(self.rules.max_answer, failed);
+                    }
+                }
+                Err(fault) if outgoing.may_go_on_after(&fault) => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        while let Some((server, claim)) = attempts.next() {
+            let result = self.ask(server, claim, &mut outgoing, connections).await;
+            if let Some(reason) = self.fault_of(&result) {
+                self.note_failure(server, &reason);
+            }
+            match result {
+                Ok(answer) => {
+                    let status = answer.response.status();
+                    let (failed, again) = self.judge(&answer, &outgoing);
+                    failure = Some((answer, failed));
+                    if !again {
+                        break;
+                    }
+                    tracing::debug!(server = server.name(), %status, "failed");
+                    attempts.costs = true;
+                }
+                Err(fault) => {
+                    tracing::debug!(server = server.name(), error = %fault, "no answer");
+                    attempts.costs = fault != Fault::ConnectFailed;
+                    let again = outgoing.may_go_on_after(&fault);
+                    attempts.fault = fault;
+                    if !again {
+                        break;
+                    }
+                }
+            }
+        }
+        match failure {
+            Some((answer, failed)) => answer.reply(self.rules.max_answer, failed),
+            None => Err(attempts.fault),
+        }
+    }
+
+    /// Whether an answer counts as a failure, and whether another server is to be asked.
+    fn judge(&self, answer: &Answer, outgoing: &Outgoing) -> (bool, bool) {
+        let status = answer.response.status();
+        let failed = self.rules.is_failure(status);
+        (failed, failed && self.rules.is_worth_another(status) && outgoing.repeatable)
+    }
+
+    /// What the server has to answer for.
+    fn fault_of(&self, result: &Result<Answer, Fault>) -> Option<Cow<'static, str>> {
+        match result {
+            Ok(answer) => {
+                let status = answer.response.status();
+                self.rules.is_failure(status).then(|| format!("status {}", status.as_u16()).into())
+            }
+            Err(fault) => (fault.blame() == Blame::Server).then(|| fault.label().into()),
+        }
+    }
+
+    /// Asks one server: over a connection that waits, or else over a new one.
+    async fn ask(
+        &self,
+        server: &Server,
+        claim: Claim,
+        outgoing: &mut Outgoing,
+        connections: &Rc<Connections>,
+    ) -> Result<Answer, Fault> {
+        let lease = |link, claim| Lease {
+            link,
+            server: server.id(),
+            name: server.name().to_owned(),
+            connections: connections.clone(),
+            _claim: claim,
+        };
+        let mut claim = claim;
+        if let Some(link) = connections.take(server, outgoing.repeatable) {
+            match self.send(lease(link, claim), server, outgoing).await {
+                // It may have been closed while it waited: that says nothing about the server.
+                Err(Failed { fault: Fault::NoAnswer, unsent }) if unsent || outgoing.repeatable => {
+                    claim = server.claim();
+                }
+                answered => return answered.map_err(|failed| failed.fault),
+            }
+        }
+        let link = connections.open(server, self.deadlines.connect).await?;
+        self.send(lease(link, claim), server, outgoing).await.map_err(|failed| failed.fault)
+    }
+
+    /// Sends the request and waits for the head of the answer.
+    async fn send(
+        &self,
+        mut lease: Lease,
+        server: &Server,
+        outgoing: &mut Outgoing,
+    ) -> Result<Answer, Failed> {
+        let request = outgoing.request(server);
+        let ended = request.body().ended();
+        let sending = lease.link.sender.try_send_request(request);
+        let sent = match self.rules.timeout {
+            Some(patience) => timeout(patience, sending).await.map_err(|_| Fault::AnswerTimeout)?,
+            None => sending.await,
+        };
+        match sent {
+            // Nobody asked it to switch.
+            Ok(response) if response.status().is_informational() => Err(Fault::AnswerMalformed.into()),
+            Ok(response) if is_coded(response.headers()) => Err(Fault::AnswerMalformed.into()),
+            Ok(response) => Ok(Answer { response, lease }),
+            Err(mut error) => {
+                if let Some(request) = error.take_message() {
+                    outgoing.body = request.into_body();
+                    return Err(Failed { fault: Fault::NoAnswer, unsent: true });
+                }
+                let malformed = error.error().is_parse();
+                let fault = if malformed { Fault::AnswerMalformed } else { Fault::NoAnswer };
+                Err(ended.fault().unwrap_or(fault).into())
+            }
+        }
+    }
+}
+
+/// Why there is no answer.
+struct Failed {
+    fault: Fault,
+    /// Nothing of the request was sent.
+    unsent: bool,
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        Failed { fault, unsent: false }
+    }
+}
+
+impl Rules {
+    fn is_failure(&self, status: StatusCode) -> bool {
+        match &self.failure_codes {
+            Some(codes) => codes.contains(&status.as_u16()),
+            None => status.is_server_error(),
+        }
+    }
+
+    /// Whether a failure speaks of the server, and not of the request: what the user lists does.
+    fn is_worth_another(&self, status: StatusCode) -> bool {
+        self.failure_codes.is_some() || matches!(status.as_u16(), 502..=504)
+    }
+}
+
+impl Outgoing {
+    fn new(request: &request::Parts, body: RequestBody, client: &Client) -> Self {
+        let came = &request.headers;
+        let has_body = !body.is_empty();
+        let waits = has_body && request.version > Version::HTTP_10 && is_asking(came);
+        let mut headers = end_to_end(came, &[EXPECT]);
+        client.forward(&mut headers);
+        if waits {
+            headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
+        }
+        if has_body && body.size_hint().exact().is_none() {
+            headers.remove(CONTENT_LENGTH);
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            pass_on(came, &mut headers, TRAILER);
+        }
+        if takes_trailers(came) {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+            headers.insert(CONNECTION, HeaderValue::from_static("TE"));
+        }
+        Outgoing {
+            repeatable: !has_body && request.method.is_idempotent() && request.method != Method::TRACE,
+            method: request.method.clone(),
+            target: request.uri.path_and_query().cloned().map_or(Uri::from_static("/"), Uri::from),
+            headers,
+            extensions: request.extensions.clone(),
+            body,
+            waits,
+        }
+    }
+
+    /// As `server` gets it, with the body.
+    fn request(&mut self, server: &Server) -> Request<RequestBody> {
+        let mut request = Request::new(std::mem::take(&mut self.body));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = server.target(&self.target).into_owned();
+        *request.headers_mut() = self.headers.clone();
+        *request.extensions_mut() = self.extensions.clone();
+        if let Some(host) = server.own_host() {
+            request.headers_mut().insert(HOST, host.clone());
+        }
+        if self.waits {
+            let consent = CancellationToken::new();
+            request.body_mut().wait_for(consent.clone());
+            on_informational(&mut request, move |word| {
+                if word.status() == StatusCode::CONTINUE {
+                    consent.cancel();
+                }
+            });
+        }
+        request
+    }
+
+    /// Whether another server may be asked. What was never sent can be sent by any method; what may have been sent
+    /// only by one that can be repeated (RFC 9110 9.2.2).
+    fn may_go_on_after(&self, fault: &Fault) -> bool {
+        match fault {
+            Fault::ConnectFailed | Fault::ConnectTimeout | Fault::ServerTls | Fault::NoRoom => true,
+            Fault::NoAnswer | Fault::AnswerTimeout => self.repeatable,
+            _ => false,
+        }
+    }
+}
+
+impl Answer {
+    /// As the client gets it; at most `most` bytes of the body.
+    fn reply(self, most: u64, failed: bool) -> Result<Answered, Fault> {
+        let (mut head, incoming) = self.response.into_parts();
+        if incoming.size_hint().lower() > most {
+            return Err(Fault::AnswerTooLarge);
+        }
+        let came = std::mem::take(&mut head.headers);
+        head.headers = end_to_end(&came, &[ERROR_HEADER]);
+        if came.contains_key(TRANSFER_ENCODING) {
+            // It overrides a length that stands beside it (RFC 9112 6.3).
+            head.headers.remove(CONTENT_LENGTH);
+            pass_on(&came, &mut head.headers, TRAILER);
+        }
+        if head.status == StatusCode::UPGRADE_REQUIRED {
+            // A 426 says what to upgrade to (RFC 9110 15.5.22).
+            pass_on(&came, &mut head.headers, UPGRADE);
+            head.headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        }
+        // The client's connection is not the server's (RFC 9110 2.5).
+        head.version = Version::HTTP_11;
+        let server = self.lease.name.clone();
+
+        let body = AnswerBody { incoming, left: most, ended: false, lease: Some(self.lease) };
+        let body = ReplyBody::streamed(body);
+        Ok(Answered { reply: Response::from_parts(head, body), failed, server })
+    }
+}
+
+/// The body of a server's answer. The connection is free for another request when it was read to its end.
+struct AnswerBody {
+    incoming: Incoming,
+    left: u64,
+    ended: bool,
+    lease: Option<Lease>,
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        let Some(frame) = frame.transpose()? else {
+            self.ended = true;
+            return Poll::Ready(None);
+        };
+        let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+        let Some(left) = self.left.checked_sub(length) else {
+            return Poll::Ready(Some(Err("the body of the answer is too large".into())));
+        };
+        self.left = left;
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+impl Drop for AnswerBody {
+    fn drop(&mut self) {
+        if let Some(lease) = self.lease.take().filter(|_| self.ended || self.incoming.is_end_stream()) {
+            lease.connections.keep(lease.server, lease.link);
+        }
+    }
+}
+
+/// Whether a body has another coding than `chunked`, which nobody behind could undo.
+fn is_coded(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(TRANSFER_ENCODING)
+        .iter()
+        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+}
+
+fn is_asking(headers: &HeaderMap) -> bool {
+    headers.get_all(EXPECT).iter().any(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// Whether trailers can be sent to who sent these (RFC 9110 10.1.4).
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(TE).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
+}
+
+fn pass_on(from: &HeaderMap, to: &mut HeaderMap, name: http::HeaderName) {
+    for value in from.get_all(&name) {
+        to.append(name.clone(), value.clone());
+    }
+}
