@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use ws::{Inspector, Role, Rules};
 
@@ -137,8 +137,8 @@ const _: () = assert!(size_of::<Tunnel>() <= 352, "there are thousands of them, 
 
 /// From the first sign of the end on.
 struct Ending {
-    /// How old the tunnel was.
-    age: Duration,
+    /// When it came.
+    began: Instant,
     /// Unknown while a receiver is lost and its last words may still come.
     cause: Option<Cause>,
     codes: Codes,
@@ -363,12 +363,9 @@ impl Tunnel {
     fn ending(&mut self) -> &mut Ending {
         self.ending.get_or_insert_with(|| {
             let timeout = self.entry.account.policy().close_timeout;
-            Box::new(Ending {
-                age: self.entry.opened.elapsed(),
-                cause: None,
-                codes: Codes::default(),
-                deadline: Box::pin(sleep(timeout)),
-            })
+            let began = Instant::now();
+            let deadline = Box::pin(sleep_until(began + timeout));
+            Box::new(Ending { began, cause: None, codes: Codes::default(), deadline })
         })
     }
 
@@ -440,7 +437,7 @@ impl Tunnel {
             client: self.entry.client,
             account: self.entry.account.account().clone(),
             duration: self.entry.opened.elapsed(),
-            until_end: ending.map(|ending| ending.age).unwrap_or_default(),
+            until_end: ending.map(|ending| ending.began.into_std() - self.entry.opened).unwrap_or_default(),
             progress: self.entry.progress.get(),
             codes: ending.map(|ending| self.codes(ending)).unwrap_or_default(),
             cause: ending.and_then(|ending| ending.cause).unwrap_or(Cause::Panic),
