@@ -1,5 +1,7 @@
 //! The administration listener: is it alive, is it ready, how is it.
 
+mod status;
+
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -91,7 +93,13 @@ async fn answer(request: &Request<Incoming>, admin: &Admin) -> Reply {
             reply.headers_mut().insert(CONTENT_TYPE, kind);
             reply
         }
-        _ => text(StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics\n".into()),
+        "/status" => {
+            let tunnels = live(admin).await.tunnels;
+            let mut reply = text(StatusCode::OK, status::status(admin, tunnels));
+            reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            reply
+        }
+        _ => text(StatusCode::NOT_FOUND, "there are /livez, /readyz, /metrics and /status\n".into()),
     }
 }
 

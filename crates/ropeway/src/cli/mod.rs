@@ -75,7 +75,7 @@ enum Command {
 struct Run {
     #[command(flatten)]
     files: Files,
-    /// Answer /livez, /readyz and /metrics here [default: off]
+    /// Answer /livez, /readyz, /metrics and /status here [default: off]
     #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
     admin: Option<SocketAddr>,
     /// Do not look whether the files change; SIGHUP has them read again in any case

@@ -233,6 +233,12 @@ impl Pool {
         &self.servers
     }
 
+    /// Servers that it has no more, and that still have tunnels.
+    pub fn leaving(&self) -> impl Iterator<Item = &Account> {
+        let accounts = self.leaving.iter().map(|standing| &*standing.account);
+        accounts.filter(|account| account.live() > 0)
+    }
+
     /// Whether the servers are checked.
     pub fn is_watched(&self) -> bool {
         self.spec.health_check.is_some()

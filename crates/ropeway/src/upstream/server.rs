@@ -20,6 +20,8 @@ pub struct Server {
     id: u64,
     url: ServerUrl,
     destination: Destination,
+    /// Whoever it says it is, it is believed.
+    is_insecure: bool,
     /// What stands before the paths of requests.
     base: String,
     /// `Host` as this server wants it; `None` for the client's own.
@@ -55,12 +57,18 @@ impl Server {
             base: pool.base(url).to_owned(),
             url: ServerUrl::clone(url),
             destination,
+            is_insecure: pool.tls_of(spec).is_some_and(|tls| *tls.insecure),
             own_host: own_host.and_then(|host| HeaderValue::from_str(host).ok()),
             weight: u32::from(spec.weight.get()),
             max_connections: spec.max_connections.map(Positive::get),
             account: standing.account,
             health: standing.health,
         }
+    }
+
+    /// Whether its certificate is not looked at, as the user wants it.
+    pub fn is_insecure(&self) -> bool {
+        self.is_insecure
     }
 
     /// Its tunnels.

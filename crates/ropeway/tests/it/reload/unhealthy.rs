@@ -79,3 +79,73 @@ fn a_server_that_recovers_keeps_the_tunnels_that_were_not_told_yet() {
     };
     eventually("the server to be chosen again", reached);
 }
+
+/// What `/status` tells of the one pool.
+fn pool_of(gateway: &TestGateway) -> serde_json::Value {
+    let mut peer = testkit::Peer::connect(gateway.admin().unwrap());
+    peer.send(b"GET /status HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let answer = String::from_utf8(peer.rest()).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.to_lowercase().contains("content-type: application/json"), "{head}");
+    let status: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(status["ready"], true);
+    status["pools"][0].clone()
+}
+
+#[test]
+fn the_status_says_who_is_well_and_who_is_leaving() {
+    let ((one, well), (other, _)) = (server(), server());
+    let of = |servers: &[SocketAddr]| {
+        let fields = ", healthCheck: { interval: 20ms, http: { uri: /health } }, passive: {}, onRemoved: { action: keep }";
+        documents(&[super::pool(servers, fields)], "", "")
+    };
+    let options =
+        ropeway::app::Options { workers: 1, admin: Some(([127, 0, 0, 1], 0).into()), ..Default::default() };
+    let mut gateway = TestGateway::start_with(&of(&[one.address, other.address]), &options);
+    let _clients = open_many(&gateway, 4);
+    eventually("both to be well", || {
+        let pool = pool_of(&gateway);
+        let servers = pool["servers"].as_array().unwrap();
+        let is_well = |server: &serde_json::Value| {
+            server["health"]["state"] == "healthy" && server["health"]["latency_ms"].is_number()
+        };
+        assert!(
+            servers.iter().all(|server| server["usable"] == true && server["connections"] == 2),
+            "{pool}"
+        );
+        assert!(servers.iter().all(|server| server["conduct"]["failures"] == 0), "{pool}");
+        servers.iter().all(is_well).then_some(())
+    });
+    well.store(false, Ordering::Relaxed);
+    let sick = eventually("one to be unwell", || {
+        let server = pool_of(&gateway)["servers"][0].clone();
+        (server["usable"] == false).then_some(server)
+    });
+    assert_eq!(
+        (&sick["health"]["state"], &sick["health"]["reason"]),
+        (&"unhealthy".into(), &"http: status 500".into())
+    );
+    gateway.reload(&of(&[other.address]));
+    let pool = eventually("the news", || {
+        let pool = pool_of(&gateway);
+        pool["leaving"].is_array().then_some(pool)
+    });
+    assert_eq!(pool["servers"].as_array().unwrap().len(), 1, "{pool}");
+    assert_eq!(pool["leaving"][0]["server"], format!("ws://{}", one.address), "{pool}");
+    assert_eq!(pool["leaving"][0]["connections"], 2, "{pool}");
+}
+
+#[test]
+fn the_status_says_whose_certificate_is_not_looked_at() {
+    let servers =
+        "{ servers: [{ url: 'wss://127.0.0.1:9', tls: { insecure: true } }, { url: 'wss://127.0.0.1:10' }] }";
+    let options =
+        ropeway::app::Options { workers: 1, admin: Some(([127, 0, 0, 1], 0).into()), ..Default::default() };
+    let gateway = TestGateway::start_with(&documents(&[servers.to_owned()], "", ""), &options);
+    eventually("both servers", || {
+        let pool = pool_of(&gateway);
+        let servers = pool["servers"].as_array()?;
+        assert_eq!((&servers[0]["insecure"], servers[1].get("insecure")), (&true.into(), None), "{pool}");
+        Some(())
+    });
+}
