@@ -44,6 +44,8 @@ pub enum Fault {
     BodyTimeout,
     /// The body of the request breaks off, or its framing is wrong.
     BodyBroken,
+    /// An earlier filter of the flow has read the body of the request.
+    BodySpent,
     /// The page's origin may not open WebSockets here.
     OriginRefused,
     /// The route names a pipeline that is not there.
@@ -107,6 +109,7 @@ impl Fault {
             Fault::BodyTooLarge => "body_too_large",
             Fault::BodyTimeout => "body_timeout",
             Fault::BodyBroken => "body_broken",
+            Fault::BodySpent => "body_spent",
             Fault::OriginRefused => "origin_refused",
             Fault::PipelineMissing => "pipeline_missing",
             Fault::NoReply => "no_reply",
@@ -133,6 +136,7 @@ impl Fault {
             | Fault::RouteMismatch
             | Fault::BodyDeclared
             | Fault::BodyBroken => StatusCode::BAD_REQUEST,
+            Fault::BodySpent => StatusCode::INTERNAL_SERVER_ERROR,
             Fault::TransferCoding | Fault::ConnectMethod => StatusCode::NOT_IMPLEMENTED,
             Fault::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Fault::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -165,7 +169,9 @@ impl Fault {
     /// Whose fault it is.
     pub fn blame(&self) -> Blame {
         match self {
-            Fault::PipelineMissing | Fault::NoReply | Fault::Stopping | Fault::NoRoom => Blame::Gateway,
+            Fault::PipelineMissing | Fault::NoReply | Fault::Stopping | Fault::NoRoom | Fault::BodySpent => {
+                Blame::Gateway
+            }
             Fault::TransferCoding | Fault::ConnectMethod => Blame::Client,
             _ if self.status().is_client_error() => Blame::Client,
             _ => Blame::Server,
@@ -193,6 +199,9 @@ impl fmt::Display for Fault {
             Fault::BodyTooLarge => "the body of the request is longer than it may be",
             Fault::BodyTimeout => "the body of the request did not come in time",
             Fault::BodyBroken => "the body of the request breaks off, or its chunks are invalid",
+            Fault::BodySpent => {
+                "the body of the request was read by an earlier filter, and cannot be sent again"
+            }
             Fault::OriginRefused => "this origin may not open WebSockets here",
             Fault::PipelineMissing => "the pipeline of this route does not exist",
             Fault::NoReply => "the pipeline of this route gave no answer",

@@ -35,9 +35,36 @@ struct Flow {
     ended: Ended,
 }
 
-/// Why a body ended before its end, for those who no longer have it.
+/// What counts only at the head of a request (RFC 9110 6.5.1), as some servers do not care where it stood.
+const NO_TRAILERS: [&str; 21] = [
+    "authorization",
+    "client-cert",
+    "client-cert-chain",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "expect",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+];
+
+/// How a body ended, for those who no longer have it.
 #[derive(Clone, Default, Debug)]
-pub struct Ended(Option<Rc<Cell<Option<BodyFault>>>>);
+pub struct Ended(Option<Rc<Cell<Option<End>>>>);
+
+type End = Result<(), BodyFault>;
 
 /// Why a body ended before its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,7 +80,8 @@ pub enum BodyFault {
 impl RequestBody {
     /// The body `incoming`, of which at most `most` bytes are passed on, with pauses of at most `patience`.
     pub fn new(incoming: Incoming, most: u64, patience: Duration) -> Self {
-        let ended = Ended(Some(Rc::default()));
+        let end = incoming.is_end_stream().then_some(Ok(()));
+        let ended = Ended(Some(Rc::new(Cell::new(end))));
         let incoming = Some(incoming);
         let flow = Flow { incoming, left: most, patience, pause: None, consent: None, ended };
         RequestBody(Some(Box::new(flow)))
@@ -89,10 +117,16 @@ impl RequestBody {
 }
 
 impl Flow {
+    fn note_end(&self) {
+        if let Some(ended) = &self.ended.0 {
+            ended.set(Some(Ok(())));
+        }
+    }
+
     fn fail(&mut self, fault: BodyFault) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         self.incoming = None;
         if let Some(ended) = &self.ended.0 {
-            ended.set(Some(fault));
+            ended.set(Some(Err(fault)));
         }
         Poll::Ready(Some(Err(fault)))
     }
@@ -105,9 +139,14 @@ impl Flow {
 }
 
 impl Ended {
+    /// Whether there is more to come.
+    pub fn is_unfinished(&self) -> bool {
+        self.0.as_ref().is_some_and(|ended| ended.get().is_none())
+    }
+
     /// The fault, if the body ended by one.
     pub fn fault(&self) -> Option<Fault> {
-        self.0.as_ref()?.get().map(|fault| match fault {
+        self.0.as_ref()?.get()?.err().map(|fault| match fault {
             BodyFault::TooLarge => Fault::BodyTooLarge,
             BodyFault::TooSlow => Fault::BodyTimeout,
             BodyFault::Broken => Fault::BodyBroken,
@@ -135,8 +174,14 @@ impl Body for RequestBody {
             Poll::Ready(frame) => frame,
         };
         body.pause = None;
+        if body.incoming.as_ref().is_none_or(Body::is_end_stream) || frame.is_none() {
+            body.note_end();
+        }
         let Some(frame) = frame else { return Poll::Ready(None) };
-        let Ok(frame) = frame else { return body.fail(BodyFault::Broken) };
+        let Ok(mut frame) = frame else { return body.fail(BodyFault::Broken) };
+        if let Some(trailers) = frame.trailers_mut() {
+            NO_TRAILERS.iter().for_each(|name| drop(trailers.remove(*name)));
+        }
         let length = frame.data_ref().map_or(0, Bytes::len) as u64;
         match body.left.checked_sub(length) {
             None => body.fail(BodyFault::TooLarge),

@@ -10,6 +10,7 @@ const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const HOST_OF: HeaderName = HeaderName::from_static("x-forwarded-host");
 const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
 const CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The proxies in front of a listener whose word counts; `None` where the user named none.
@@ -70,9 +71,11 @@ impl TrustedProxies {
     /// The last address of the chain that is not a listed proxy: whom the outermost trusted proxy saw.
     fn nearest_stranger(&self, headers: &HeaderMap) -> Option<IpAddr> {
         let mut nearest = None;
-        let lines: Vec<_> = headers.get_all(FOR).iter().filter_map(|line| line.to_str().ok()).collect();
-        for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
-            let Ok(ip) = hop.trim().parse::<IpAddr>() else { break };
+        let lines: Vec<_> = headers.get_all(FOR).iter().map(HeaderValue::as_bytes).collect();
+        for hop in lines.iter().rev().flat_map(|line| line.rsplit(|byte| *byte == b',')) {
+            // Bytes that are no text are no address, and nothing before them counts.
+            let hop = std::str::from_utf8(hop).ok().and_then(|hop| hop.trim().parse::<IpAddr>().ok());
+            let Some(ip) = hop else { break };
             nearest = Some(ip.to_canonical());
             if !self.lists(ip.to_canonical()) {
                 break;
@@ -87,31 +90,54 @@ impl TrustedProxies {
 }
 
 impl Client {
-    /// Writes `X-Forwarded-For`, `-Host` and `-Proto` for the server, from what came with the request.
+    /// Takes out of a request what only we, or a trusted proxy, may say: before anything goes by it. Servers that read
+    /// `_` as `-` are told nothing made up either.
+    pub fn settle(&self, headers: &mut HeaderMap) {
+        let forged: Vec<_> = headers.keys().filter(|name| self.is_forged(name.as_str())).cloned().collect();
+        for name in forged {
+            headers.remove(name);
+        }
+        if let Some(certificate) = &self.peer.certificate {
+            headers.insert(CLIENT_CERT, certificate.clone());
+        }
+    }
+
+    fn is_forged(&self, name: &str) -> bool {
+        let is = |known: &HeaderName| {
+            let known = known.as_str();
+            known.len() == name.len()
+                && known
+                    .bytes()
+                    .zip(name.bytes())
+                    .all(|(known, byte)| byte == known || (byte, known) == (b'_', b'-'))
+        };
+        let is_misspelt = name.contains('_');
+        match name.as_bytes().first() {
+            Some(b'c') => is(&CLIENT_CERT) || is(&CLIENT_CERT_CHAIN),
+            Some(b'f' | b'x') if is_misspelt || self.word == Word::Replaced => {
+                [&FOR, &HOST_OF, &PROTO, &REAL_IP, &FORWARDED].into_iter().any(is)
+            }
+            _ => false,
+        }
+    }
+
+    /// Writes `X-Forwarded-For`, `-Host` and `-Proto` for the server, from what came with the [settled](Client::settle)
+    /// request.
     pub fn forward(&self, headers: &mut HeaderMap) {
         self.forward_for(headers);
         self.forward_proto(headers);
-        self.forward_certificate(headers);
-        if self.word == Word::Replaced {
-            // These say the same in other words.
-            headers.remove(FORWARDED);
-            headers.remove("x-real-ip");
-        }
-        if self.word == Word::Replaced || !headers.contains_key(HOST_OF) {
-            headers.remove(HOST_OF);
-            if let Some(host) = headers.get(HOST).cloned() {
-                headers.insert(HOST_OF, host);
-            }
+        if !headers.contains_key(HOST_OF)
+            && let Some(host) = headers.get(HOST).cloned()
+        {
+            headers.insert(HOST_OF, host);
         }
     }
 
     fn forward_for(&self, headers: &mut HeaderMap) {
         let mut chain = Vec::new();
-        if self.word != Word::Replaced {
-            for line in headers.get_all(FOR) {
-                chain.extend_from_slice(line.as_bytes());
-                chain.extend_from_slice(b", ");
-            }
+        for line in headers.get_all(FOR) {
+            chain.extend_from_slice(line.as_bytes());
+            chain.extend_from_slice(b", ");
         }
         chain.extend_from_slice(self.peer.address.ip().to_canonical().to_string().as_bytes());
         // Header values joined by commas and an address are a header value.
@@ -120,19 +146,51 @@ impl Client {
         }
     }
 
-    /// Only we can know the certificate; whoever sends these headers made them up.
-    fn forward_certificate(&self, headers: &mut HeaderMap) {
-        headers.remove(CLIENT_CERT_CHAIN);
-        match &self.peer.certificate {
-            Some(certificate) => drop(headers.insert(CLIENT_CERT, certificate.clone())),
-            None => drop(headers.remove(CLIENT_CERT)),
-        }
-    }
-
     /// `http` or `https`, whatever the peer calls it: programs compare with these two.
     fn forward_proto(&self, headers: &mut HeaderMap) {
-        let said = headers.get(PROTO).filter(|_| self.word != Word::Replaced);
+        let said = headers.get(PROTO);
         let secure = said.map_or(self.peer.secure, |said| matches!(said.as_bytes(), b"https" | b"wss"));
         headers.insert(PROTO, HeaderValue::from_static(if secure { "https" } else { "http" }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(address: &str) -> Peer {
+        Peer { address: SocketAddr::new(address.parse().unwrap(), 1), secure: false, certificate: None }
+    }
+
+    /// Who is meant by a request of 10.0.0.1, which is trusted, with these lines.
+    fn meant(lines: &[&[u8]]) -> String {
+        let trusted = TrustedProxies::new(Some(vec!["10.0.0.0/8".parse().unwrap()]));
+        let lines = lines.iter().map(|line| (FOR, HeaderValue::from_bytes(line).unwrap()));
+        trusted.client(&peer("10.0.0.1"), &lines.collect()).address.to_string()
+    }
+
+    #[test]
+    fn what_is_no_text_hides_no_address() {
+        assert_eq!(meant(&[b"\xff, 192.0.2.7"]), "192.0.2.7");
+        assert_eq!(meant(&[b"10.1.1.1", b"\xff, 192.0.2.7"]), "192.0.2.7");
+        assert_eq!(meant(&[b"192.0.2.9", b"\xff, 10.0.0.2"]), "10.0.0.2");
+    }
+
+    #[test]
+    fn nobody_says_what_only_we_may_say_in_any_spelling() {
+        let forged = ["client-cert", "client_cert", "client-cert_chain", "x_forwarded_for", "x-real_ip"];
+        let mut headers: HeaderMap = forged
+            .into_iter()
+            .chain(["x-forwarded-for", "client-name", "x_other"])
+            .map(|name| (HeaderName::from_static(name), HeaderValue::from_static("a")))
+            .collect();
+        let client = TrustedProxies::default().client(&peer("192.0.2.1"), &headers);
+        client.settle(&mut headers);
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["client-name", "x-forwarded-for", "x_other"]);
+        let strict = TrustedProxies::new(Some(Vec::new())).client(&peer("192.0.2.1"), &headers);
+        strict.settle(&mut headers);
+        assert!(!headers.contains_key(FOR));
     }
 }

@@ -16,9 +16,10 @@ const MAX_WASTE: u64 = 16 * 1024 * 1024;
 ///
 /// Cancel safe: dropped, the connection is closed at once.
 pub async fn linger(mut stream: Stream, patience: Duration) {
-    if stream.shutdown().await.is_err() {
-        return;
-    }
+    let closing = async {
+        stream.shutdown().await?;
+        copy(&mut stream.take(MAX_WASTE), &mut sink()).await
+    };
     // In time or not, the connection is closed now.
-    let _ = timeout(patience, copy(&mut stream.take(MAX_WASTE), &mut sink())).await;
+    let _ = timeout(patience, closing).await;
 }

@@ -104,6 +104,8 @@ async fn secure(
         return Ok((Stream::Tcp(tcp), Peer { address, secure: false, certificate: None }));
     };
     let shaking = async {
+        // Who says nothing is to take nobody's turn.
+        let tcp = tls.greet(tcp).await?;
         // Never closed. Who waits here waits in the order of arrival.
         let _turn = local.tls_handshakes.acquire().await;
         tls.accept(tcp).await
@@ -111,7 +113,7 @@ async fn secure(
     // Boxed: only few listeners come here, and for a moment.
     let shaken = tokio::select! {
         shaken = Box::pin(timeout(tls.timeout, shaking)) => shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
-        () = local.lifecycle.stopping() => Err(io::ErrorKind::Interrupted.into()),
+        () = front.closed.cancelled() => Err(io::ErrorKind::Interrupted.into()),
     };
     front.metrics.tls_handshake(if shaken.is_ok() { "ok" } else { "failed" });
     let (stream, certificate) = shaken?;
@@ -151,7 +153,7 @@ impl Visit<'_> {
         tokio::select! {
             read = stream.read_buf(&mut begin) => (read.ok()? > 0).then(|| begin.freeze()),
             () = sleep(self.head_timeout()) => None,
-            () = self.local.lifecycle.stopping() => None,
+            () = self.front.closed.cancelled() => None,
         }
     }
 

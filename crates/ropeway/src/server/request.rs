@@ -74,6 +74,7 @@ async fn route(
     }
     let serving = front.serving.load_full();
     let client = serving.trusted.client(peer, &head.headers);
+    client.settle(&mut head.headers);
     let found = serving.router.find(&head, client.address)?;
     let pipeline = serving.pipelines.get(&*found.backend).cloned().ok_or(Fault::PipelineMissing)?;
     let body =

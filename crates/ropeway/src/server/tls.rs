@@ -40,7 +40,9 @@ const LINGER: Duration = Duration::from_secs(1);
 /// TLS as a listener speaks it.
 pub struct Tls {
     config: Arc<ServerConfig>,
-    /// How long [`Tls::accept`] may take.
+    /// Where sessions can be resumed.
+    tickets: Option<Arc<dyn ProducesTickets>>,
+    /// How long [`Tls::greet`], and then [`Tls::accept`], may take.
     pub timeout: Duration,
 }
 
@@ -69,17 +71,12 @@ pub fn check(server: &HttpServer, reader: &Reader) {
 
 impl Tls {
     /// TLS as `server` wants it, if it does, and with certificates that were found to be good. Sessions of `before` can be
-    /// resumed where it asks clients for the same certificates.
-    pub fn new(server: &HttpServer, before: Option<(&HttpServer, &Tls)>) -> Option<Arc<Self>> {
+    /// resumed.
+    pub fn new(server: &HttpServer, before: Option<&Tls>) -> Option<Arc<Self>> {
         if !*server.https {
             return None;
         }
-        let asks = |server: &HttpServer| {
-            let authorities = server.client_authorities().map(|(_, authorities)| authorities.to_vec());
-            (authorities, server.client_auth.as_deref().copied().unwrap_or_default())
-        };
-        let before = before.filter(|(other, _)| asks(other) == asks(server));
-        match Tls::of(server, before.map(|(_, tls)| tls.config.ticketer.clone())) {
+        match Tls::of(server, before.and_then(|tls| tls.tickets.clone())) {
             Ok(tls) => Some(Arc::new(tls)),
             Err(fault) => {
                 tracing::error!(reason = fault.title, "TLS is not available");
@@ -88,7 +85,7 @@ impl Tls {
         }
     }
 
-    fn of(server: &HttpServer, ticketer: Option<Arc<dyn ProducesTickets>>) -> Result<Tls, TlsFault> {
+    fn of(server: &HttpServer, tickets: Option<Arc<dyn ProducesTickets>>) -> Result<Tls, TlsFault> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let general = |error: Error| TlsFault {
             at: server.https.span(),
@@ -107,20 +104,26 @@ impl Tls {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         // Tickets keep the state with the client, for both versions.
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.ticketer = match ticketer {
-            Some(ticketer) => ticketer,
-            None => aws_lc_rs::Ticketer::new().map_err(general)?,
+        let tickets = match (server.client_authorities(), tickets) {
+            // A session that is resumed brings its certificate along, and nobody looks whether it is still good.
+            (Some(_), _) => None,
+            (None, Some(tickets)) => Some(tickets),
+            (None, None) => Some(aws_lc_rs::Ticketer::new().map_err(general)?),
         };
-        Ok(Tls { config: Arc::new(config), timeout: server.tls_handshake_timeout.get() })
+        match &tickets {
+            Some(tickets) => config.ticketer = tickets.clone(),
+            None => config.send_tls13_tickets = 0,
+        }
+        Ok(Tls { config: Arc::new(config), tickets, timeout: server.tls_handshake_timeout.get() })
     }
 
-    /// The server's side of a TLS handshake.
+    /// Waits for the client's first byte.
     ///
     /// # Errors
-    /// The client does not agree. One that speaks plain HTTP is told so.
+    /// The connection is lost. A client that speaks plain HTTP is told what is spoken here.
     ///
     /// Cancel safe: dropped, the connection is closed.
-    pub async fn accept(&self, mut tcp: TcpStream) -> io::Result<Secured> {
+    pub async fn greet(&self, mut tcp: TcpStream) -> io::Result<TcpStream> {
         let mut first = [0];
         tcp.peek(&mut first).await?;
         if first[0].is_ascii_uppercase() {
@@ -128,6 +131,16 @@ impl Tls {
             linger(tcp.into(), LINGER).await;
             return Err(io::Error::other("plain HTTP where TLS is spoken"));
         }
+        Ok(tcp)
+    }
+
+    /// The server's side of a TLS handshake.
+    ///
+    /// # Errors
+    /// The client does not agree.
+    ///
+    /// Cancel safe: dropped, the connection is closed.
+    pub async fn accept(&self, tcp: TcpStream) -> io::Result<Secured> {
         let tls = TlsAcceptor::from(self.config.clone()).accept(ReadAhead::new(tcp)).await?;
         let certificate = tls.get_ref().1.peer_certificates().and_then(|chain| chain.first());
         let certificate = certificate.and_then(client_cert);

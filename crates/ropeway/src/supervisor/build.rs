@@ -55,7 +55,7 @@ pub(super) fn serving(
     Serving {
         tls: match same {
             Some(same) => same.tls.clone(),
-            None => Tls::new(spec, before.and_then(|before| Some((&*before.spec, before.tls.as_deref()?)))),
+            None => Tls::new(spec, before.and_then(|before| before.tls.as_deref())),
         },
         spec: same.map_or_else(|| Arc::new(spec.clone()), |same| same.spec.clone()),
         trusted: TrustedProxies::new(spec.trusted_proxies.clone()),

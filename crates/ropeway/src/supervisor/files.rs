@@ -33,9 +33,12 @@ impl Files {
         Files { known: [look(&paths), Vec::new()], paths: [paths, Vec::new()], changing: None }
     }
 
-    /// Watches over the files `named` in the configuration too, as they are now.
+    /// Watches over the files `named` in the configuration too: those that are new as they are now.
     pub fn name(&mut self, named: Vec<PathBuf>) {
-        self.known[1] = look(&named);
+        let known = std::mem::take(&mut self.known[1]);
+        // What has changed since it was looked at may have changed after it was read.
+        let seen = |now: Seen| known.iter().find(|(path, _)| *path == now.0).cloned().unwrap_or(now);
+        self.known[1] = look(&named).into_iter().map(seen).collect();
         self.paths[1] = named;
     }
 

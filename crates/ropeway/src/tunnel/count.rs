@@ -1,6 +1,7 @@
 //! How many tunnels servers have.
 
 use std::ops::Range;
+use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -15,7 +16,12 @@ pub struct Count {
 
 /// The counts of the servers of a pool.
 #[derive(Clone, Debug)]
-pub struct Counts(Box<[Count]>);
+pub enum Counts {
+    /// Side by side, in the order of the servers: so it is until a pool is changed.
+    Row(Arc<[AtomicU32]>),
+    /// Of several rows.
+    Scattered(Box<[Count]>),
+}
 
 impl Count {
     /// So many, all at zero.
@@ -31,7 +37,7 @@ impl Count {
 
     /// How many there are now.
     pub fn now(&self) -> u32 {
-        self.here().load(Ordering::Relaxed)
+        now(self.here())
     }
 
     pub(super) fn add(&self) {
@@ -53,20 +59,55 @@ impl Counts {
     /// # Panics
     /// There is none.
     pub fn now_at(&self, place: usize) -> u32 {
-        self.0[place].now()
+        match self {
+            Counts::Row(row) => now(&row[place]),
+            Counts::Scattered(counts) => counts[place].now(),
+        }
     }
 
     /// Those at `places`, as they are now.
     ///
     /// # Panics
     /// There are not so many.
-    pub fn now(&self, places: Range<usize>) -> impl ExactSizeIterator<Item = u32> {
-        self.0[places].iter().map(Count::now)
+    pub fn now(&self, places: Range<usize>) -> impl Iterator<Item = u32> {
+        match self {
+            Counts::Row(row) => Now::Row(row[places].iter()),
+            Counts::Scattered(counts) => Now::Scattered(counts[places].iter()),
+        }
     }
 }
 
 impl FromIterator<Count> for Counts {
     fn from_iter<I: IntoIterator<Item = Count>>(counts: I) -> Self {
-        Counts(counts.into_iter().collect())
+        let counts: Box<[Count]> = counts.into_iter().collect();
+        let Some(first) = counts.first() else { return Counts::Scattered(counts) };
+        let is_row = counts.len() == first.row.len()
+            && counts
+                .iter()
+                .enumerate()
+                .all(|(at, count)| count.place == at && Arc::ptr_eq(&count.row, &first.row));
+        if is_row { Counts::Row(first.row.clone()) } else { Counts::Scattered(counts) }
     }
+}
+
+/// An iterator of [`Counts::now`].
+enum Now<'a> {
+    Row(slice::Iter<'a, AtomicU32>),
+    Scattered(slice::Iter<'a, Count>),
+}
+
+impl Iterator for Now<'_> {
+    type Item = u32;
+
+    #[inline]
+    fn next(&mut self) -> Option<u32> {
+        match self {
+            Now::Row(row) => row.next().map(now),
+            Now::Scattered(counts) => counts.next().map(Count::now),
+        }
+    }
+}
+
+fn now(count: &AtomicU32) -> u32 {
+    count.load(Ordering::Relaxed)
 }

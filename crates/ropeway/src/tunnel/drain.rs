@@ -15,6 +15,9 @@ use super::{Account, TunnelId};
 /// How often it is decided whose turn it is: at least every so often, and at most.
 const TICK: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
 
+/// How often at least while there is none to be told.
+const NOBODY: Duration = Duration::from_secs(1);
+
 /// An order to end tunnels.
 #[derive(Clone, Debug)]
 pub struct Drain {
@@ -49,30 +52,26 @@ pub struct Pace {
 }
 
 impl Drain {
-    /// Ends those tunnels that are in `registry`. It is over when its time is and none is left, or when it is called off.
+    /// Ends those tunnels that are in `registry`. It is over when its time is, or when it is called off.
     ///
     /// Cancel safe: dropped, those that were not told yet live on.
     pub(super) async fn run(self, registry: Rc<Registry>) {
         let telling = async {
             let mut rota = Rota::at(self.pace);
-            while self.is_needed() || !rota.is_over() {
+            loop {
                 let pause = rota.next(registry.untold(&self.whose), |entry| {
                     entry.tell(Cause::Drain(self.why));
                 });
+                // A tunnel that begins later finds out by itself: `Account::left`.
+                if rota.is_over() && !matches!(self.whose, Whose::All) {
+                    break;
+                }
                 sleep(pause).await;
             }
         };
         tokio::select! {
             () = telling => {}
             () = self.called_off.cancelled() => {}
-        }
-    }
-
-    /// Whether there may still be tunnels that were not told, or are about to begin.
-    fn is_needed(&self) -> bool {
-        match &self.whose {
-            Whose::All => true,
-            Whose::Server(account) => account.live() > 0,
         }
     }
 }
@@ -114,7 +113,11 @@ impl Rota {
         waiting.iter().map(Rc::as_ref).for_each(tell);
         self.moved = still.iter().map(|entry| (entry.id, entry.progress.get())).collect();
         let left = self.pace.end.saturating_duration_since(self.last);
-        let each = left / u32::try_from(still.len()).unwrap_or(u32::MAX).max(1);
+        if still.is_empty() {
+            // Only for those that are yet to begin.
+            return left.clamp(TICK.1, NOBODY);
+        }
+        let each = left / u32::try_from(still.len()).unwrap_or(u32::MAX);
         each.clamp(TICK.0, TICK.1)
     }
 

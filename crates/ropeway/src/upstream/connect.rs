@@ -121,11 +121,14 @@ type Attempt = Pin<Box<dyn Future<Output = io::Result<TcpStream>>>>;
 /// Tries each address when the one before it has failed or has had its head start.
 async fn race(mut addresses: impl ExactSizeIterator<Item = SocketAddr>) -> io::Result<TcpStream> {
     let mut attempts: Vec<Attempt> = Vec::new();
-    let mut last = io::Error::other("the name has no address");
+    let mut first_error = None;
     loop {
         match addresses.next() {
             Some(address) => attempts.push(Box::pin(dial(address))),
-            None if attempts.is_empty() => return Err(last),
+            None if attempts.is_empty() => {
+                let nowhere = || io::Error::other("the name has no address");
+                return Err(first_error.unwrap_or_else(nowhere));
+            }
             None => {}
         }
         let first = poll_fn(|cx| poll_first(&mut attempts, cx));
@@ -135,7 +138,8 @@ async fn race(mut addresses: impl ExactSizeIterator<Item = SocketAddr>) -> io::R
         };
         match ended {
             Ok(Ok(tcp)) => return Ok(tcp),
-            Ok(Err(error)) => last = error,
+            // What the others say may be about us: that there is no IPv6 here, for one.
+            Ok(Err(error)) => drop(first_error.get_or_insert(error)),
             Err(_) => {}
         }
     }

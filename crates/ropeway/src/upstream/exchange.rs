@@ -18,7 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::attempts::Attempts;
 use super::headers::end_to_end;
+use super::health::Trial;
 use super::reuse::{Connections, Link};
+use super::websocket::declares_body;
 use super::{Asker, Pool, Server};
 use crate::fault::{Blame, Fault};
 use crate::net::body::RequestBody;
@@ -89,30 +91,18 @@ impl Pool {
         client: &Client,
         connections: &Rc<Connections>,
     ) -> Result<Answered, Fault> {
+        if body.is_empty() && declares_body(&request.headers) {
+            return Err(Fault::BodySpent);
+        }
         let mut outgoing = Outgoing::new(request, body, client);
         let mut attempts = Attempts::new(self, Asker { address: client.address, head: request });
-        let mut failure = None;
-        if let Some((server, trial)) = self.trial()
-            && !self.is_over_capacity()
-            && !server.is_over_capacity()
+        if outgoing.repeatable
+            && let Some((server, trial)) = self.trial()
+            && let Some(answer) = Box::pin(self.risk_request(server, trial, &mut outgoing, connections)).await
         {
-            let result = Box::pin(self.ask(server, server.claim(), &mut outgoing, connections)).await;
-            match self.fault_of(&result) {
-                Some(reason) => trial.failed(&reason),
-                None if result.is_ok() => trial.passed(),
-                None => {}
-            }
-            match result {
-                Ok(answer) => {
-                    let (failed, again) = self.judge(&answer, &outgoing);
-                    if !again {
-                        return answer.reply(self.rules.max_answer, failed);
-                    }
-                }
-                Err(fault) if outgoing.may_go_on_after(&fault) => {}
-                Err(fault) => return Err(fault),
-            }
+            return answer.reply(self.rules.max_answer, false);
         }
+        let mut failure = None;
         while let Some((server, claim)) = attempts.next() {
             let result = self.ask(server, claim, &mut outgoing, connections).await;
             if let Some(reason) = self.fault_of(&result) {
@@ -144,6 +134,33 @@ impl Pool {
             Some((answer, failed)) => answer.reply(self.rules.max_answer, failed),
             None => Err(attempts.fault),
         }
+    }
+
+    /// Has a request that can be repeated try an ejected server. Where that fails the request goes on as if nothing had
+    /// been.
+    async fn risk_request(
+        &self,
+        server: &Server,
+        trial: Trial,
+        outgoing: &mut Outgoing,
+        connections: &Rc<Connections>,
+    ) -> Option<Answer> {
+        let claim = server.claim();
+        if self.is_over_capacity() || server.is_over_capacity() {
+            return None;
+        }
+        let patience = self.deadlines.connect + self.deadlines.handshake;
+        let asking = self.ask(server, claim, outgoing, connections);
+        let result = timeout(patience, asking).await.unwrap_or(Err(Fault::AnswerTimeout));
+        match self.fault_of(&result) {
+            Some(reason) => trial.failed(&reason),
+            None if result.is_ok() => {
+                trial.passed();
+                return result.ok();
+            }
+            None => {}
+        }
+        None
     }
 
     /// Whether an answer counts as a failure, and whether another server is to be asked.
@@ -204,7 +221,10 @@ impl Pool {
         let ended = request.body().ended();
         let sending = lease.link.sender.try_send_request(request);
         let sent = match self.rules.timeout {
-            Some(patience) => timeout(patience, sending).await.map_err(|_| Fault::AnswerTimeout)?,
+            Some(patience) => timeout(patience, sending).await.map_err(|_| match ended.is_unfinished() {
+                true => Fault::BodyTimeout,
+                false => Fault::AnswerTimeout,
+            })?,
             None => sending.await,
         };
         match sent {

@@ -102,7 +102,6 @@ impl Pool {
         let changes = previous.map(|previous| previous.changes.clone()).unwrap_or_default();
         let passive = previous.map(|previous| previous.passive.clone());
         let passive = passive.unwrap_or_else(|| Arc::new(Passive::new(identity, changes.clone())));
-        let was_watched = previous.is_some_and(Pool::is_watched);
         let health = || Arc::new(Health::new(initial, &changes));
         let mut known = previous.map(Pool::standings).unwrap_or_default();
         let counts = Count::row(usable.len());
@@ -115,7 +114,7 @@ impl Pool {
                     Standing { account: Arc::new(account), health: health() }
                 }
             };
-            if was_watched && spec.health_check.is_none() {
+            if spec.health_check.is_none() && !standing.health.is_well() {
                 // Nobody would find it well again.
                 standing.health = health();
             }
@@ -125,7 +124,12 @@ impl Pool {
             Server::new(spec, server, destination, standing)
         });
         let servers: Vec<_> = servers.collect();
-        known.retain(|standing| standing.account.live() > 0);
+        // A handshake that began with the previous pool may still choose one of its servers.
+        let was_used = |standing: &Standing| {
+            let servers = previous.iter().flat_map(|previous| &previous.servers);
+            servers.into_iter().any(|server| Arc::ptr_eq(server.account(), &standing.account))
+        };
+        known.retain(|standing| was_used(standing) || standing.account.live() > 0);
         let pool = Pool {
             identity: identity.to_owned(),
             balancer: Balancer::new(&spec.load_balance, &servers),
@@ -167,6 +171,9 @@ impl Pool {
         for server in &self.servers {
             server.account().set_policy(&self.policy);
             server.account().stay(Why::ServerRemoved);
+            let condition =
+                if self.is_watched() { server.health().known().condition } else { Condition::Unknown };
+            self.heed(server, condition, registries);
         }
         for standing in &self.leaving {
             standing.account.set_policy(&self.policy);
@@ -201,8 +208,9 @@ impl Pool {
         if condition != Condition::Unhealthy {
             return account.stay(Why::ServerUnhealthy);
         }
-        if let Some(window) = window(self.spec.on_unhealthy, Action::Keep) {
-            account.leave(Why::ServerUnhealthy, window, registries);
+        match window(self.spec.on_unhealthy, Action::Keep) {
+            Some(window) => drop(account.leave(Why::ServerUnhealthy, window, registries)),
+            None => account.stay(Why::ServerUnhealthy),
         }
     }
 

@@ -138,7 +138,7 @@ fn set_upgrade(headers: &mut HeaderMap) {
 }
 
 /// What follows a handshake are frames: bytes that count as a body here could be frames elsewhere.
-fn declares_body(headers: &HeaderMap) -> bool {
+pub(super) fn declares_body(headers: &HeaderMap) -> bool {
     headers.contains_key(TRANSFER_ENCODING)
         || headers.get_all(CONTENT_LENGTH).iter().any(|length| length.as_bytes() != b"0")
 }

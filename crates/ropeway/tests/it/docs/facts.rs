@@ -113,6 +113,7 @@ fn faults() -> Vec<Fault> {
         Fault::BodyTooLarge,
         Fault::BodyTimeout,
         Fault::BodyBroken,
+        Fault::BodySpent,
         Fault::AnswerTimeout,
         Fault::AnswerTooLarge,
         Fault::OriginRefused,
@@ -147,7 +148,7 @@ fn stands_in_the_list(fault: &Fault) {
         Fault::NoRoom | Fault::NoCapacity | Fault::HandshakeTimeout | Fault::NoAnswer => {}
         Fault::AnswerMalformed | Fault::AnswerInvalid(_) => {}
         Fault::AnswerTimeout | Fault::AnswerTooLarge | Fault::TransferCoding | Fault::ConnectMethod => {}
-        Fault::BodyTooLarge | Fault::BodyTimeout | Fault::BodyBroken => {}
+        Fault::BodyTooLarge | Fault::BodyTimeout | Fault::BodyBroken | Fault::BodySpent => {}
         Fault::Handshake(R::ExtensionsInvalid | R::KeyEmpty | R::KeyMissing | R::KeyRepeated) => {}
         Fault::Handshake(R::NotAnUpgrade | R::ProtocolsInvalid) => {}
         Fault::Handshake(R::VersionMissing | R::VersionUnsupported) => {}

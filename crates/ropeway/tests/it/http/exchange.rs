@@ -1,6 +1,8 @@
 //! Heads, statuses and framing.
 
-use testkit::{Backend, Peer};
+use std::net::SocketAddr;
+
+use testkit::{Backend, Peer, TestGateway};
 
 use super::{Setup, ask, chunked, get, header, to};
 
@@ -213,4 +215,29 @@ fn wishes_for_other_protocols_are_not_passed_on() {
         assert_eq!(header(&head, "connection"), Some("close"), "{head}");
         assert_eq!(client.rest(), b"ok");
     }
+}
+
+/// A body goes to one server: there is nothing left of it for a filter behind.
+#[test]
+fn a_body_is_not_promised_to_a_second_filter() {
+    let (refusing, other) = (testkit::Refusing::new(), Backend::listen());
+    let proxy = |name: &str, server: SocketAddr| {
+        format!("- {{ kind: Proxy, name: {name}, pools: [{{ servers: [{{ url: 'http://{server}' }}] }}] }}\n")
+    };
+    let gateway = TestGateway::start(&format!(
+        "name: NAME\nkind: HTTPServer\nport: PORT\naddress: 127.0.0.1\nrules:\n- paths: [{{ backend: NAME-p }}]\n---\n\
+         name: NAME-p\nkind: Pipeline\nflow:\n- {{ filter: a, jumpIf: {{ serverError: b }} }}\n- {{ filter: b }}\n\
+         filters:\n{}{}",
+        proxy("a", refusing.address),
+        proxy("b", other.address)
+    ));
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
+    let head = ask(&gateway, post).head().to_lowercase();
+    assert!(head.starts_with("http/1.1 500 ") && head.contains("x-ropeway-error: body_spent"), "{head}");
+    assert!(other.try_accept().is_none(), "a head without its body");
+    let mut client = ask(&gateway, &get("/", ""));
+    let mut server = other.accept();
+    assert!(server.head().starts_with("GET / "));
+    server.send(b"HTTP/1.1 204 X\r\n\r\n");
+    assert!(client.head().starts_with("HTTP/1.1 204 "));
 }

@@ -149,3 +149,27 @@ fn the_status_says_whose_certificate_is_not_looked_at() {
         Some(())
     });
 }
+
+/// Who takes the check away takes its verdict away, too.
+#[test]
+fn without_its_health_check_a_server_is_left_alone() {
+    let ((one, well), (other, _)) = (server(), server());
+    let servers = [one.address, other.address];
+    let mut gateway = gateway(servers, ", onUnhealthy: { action: close }");
+    well.store(false, Ordering::Relaxed);
+    let mut client = open(&gateway);
+    eventually("the first server's tunnels to end", || {
+        let ended =
+            testkit::records(&gateway.name).iter().any(|record| record["cause"] == "drain:server_unhealthy");
+        if client.is_readable() {
+            farewell(&mut client);
+            client = open(&gateway);
+        }
+        drop(open(&gateway));
+        ended.then_some(())
+    });
+    gateway.reload(&documents(&[super::pool(&servers, "")], "", ""));
+    for _ in 0..6 {
+        echo(&mut open(&gateway), b"nobody is sent away");
+    }
+}
