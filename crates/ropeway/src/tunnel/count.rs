@@ -1,7 +1,5 @@
 //! How many tunnels servers have.
 
-use std::ops::Range;
-use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -64,17 +62,6 @@ impl Counts {
             Counts::Scattered(counts) => counts[place].now(),
         }
     }
-
-    /// Those at `places`, as they are now.
-    ///
-    /// # Panics
-    /// There are not so many.
-    pub fn now(&self, places: Range<usize>) -> impl Iterator<Item = u32> {
-        match self {
-            Counts::Row(row) => Now::Row(row[places].iter()),
-            Counts::Scattered(counts) => Now::Scattered(counts[places].iter()),
-        }
-    }
 }
 
 impl FromIterator<Count> for Counts {
@@ -87,24 +74,6 @@ impl FromIterator<Count> for Counts {
                 .enumerate()
                 .all(|(at, count)| count.place == at && Arc::ptr_eq(&count.row, &first.row));
         if is_row { Counts::Row(first.row.clone()) } else { Counts::Scattered(counts) }
-    }
-}
-
-/// An iterator of [`Counts::now`].
-enum Now<'a> {
-    Row(slice::Iter<'a, AtomicU32>),
-    Scattered(slice::Iter<'a, Count>),
-}
-
-impl Iterator for Now<'_> {
-    type Item = u32;
-
-    #[inline]
-    fn next(&mut self) -> Option<u32> {
-        match self {
-            Now::Row(row) => row.next().map(now),
-            Now::Scattered(counts) => counts.next().map(Count::now),
-        }
     }
 }
 

@@ -5,7 +5,7 @@ mod load;
 mod ring;
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 
@@ -16,7 +16,7 @@ use super::asker::Asker;
 use super::hash::{fnv1, stable};
 use crate::spec::pool::{LoadBalance, Policy as PolicySpec};
 use crate::spec::types::HashKey;
-use crate::tunnel::Counts;
+use crate::tunnel::{Count, Counts};
 
 /// Chooses among the servers of a pool, which it knows by their places in the pool's list.
 #[derive(Debug)]
@@ -137,11 +137,26 @@ impl Balancer {
 
     /// Servers of equal load take turns, so that a burst spreads.
     fn least(&self, lineup: &Lineup, tried: &[usize]) -> Option<usize> {
+        // Each a loop of its own: that over counts side by side is the one that has to be quick.
+        match &self.live {
+            Counts::Row(row) => self.least_of(lineup, tried, |places| row[places].iter().map(tunnels)),
+            Counts::Scattered(counts) => {
+                self.least_of(lineup, tried, |places| counts[places].iter().map(Count::now))
+            }
+        }
+    }
+
+    fn least_of<I: ExactSizeIterator<Item = u32>>(
+        &self,
+        lineup: &Lineup,
+        tried: &[usize],
+        live: impl Fn(Range<usize>) -> I,
+    ) -> Option<usize> {
         let count = self.weights.len();
         let turn = self.turn() % count.max(1);
         let mut least = (Load::FULL, None);
         for places in [turn..count, 0..turn] {
-            let mut loads = lineup.loads(&self.live, places.clone()).zip(places);
+            let mut loads = lineup.loads(live(places.clone()), places.clone()).zip(places);
             while let Some((load, place)) =
                 loads.find(|(load, place)| load.is_below(least.0) && !tried.contains(place))
             {
@@ -165,8 +180,12 @@ impl Balancer {
     /// The first server behind `hash` that has room; if none has, the first.
     fn on_ring(&self, ring: &Ring, hash: u64, lineup: &Lineup, tried: &[usize]) -> Option<usize> {
         let open = || ring.walk(hash).filter(move |place| lineup.has(*place) && !tried.contains(place));
-        let loads = lineup.loads(&self.live, 0..self.weights.len());
-        let live = loads.map(|load| if load.weight > 0 { u64::from(load.live) } else { 0 }).sum();
+        let places = 0..self.weights.len();
+        let sum = |load: Load| if load.weight > 0 { u64::from(load.live) } else { 0 };
+        let live = match &self.live {
+            Counts::Row(row) => lineup.loads(row.iter().map(tunnels), places).map(sum).sum(),
+            Counts::Scattered(counts) => lineup.loads(counts.iter().map(Count::now), places).map(sum).sum(),
+        };
         let has_room = |place: &usize| self.load(lineup, *place).leaves_room(live, lineup.weight());
         open().find(has_room).or_else(|| open().next())
     }
@@ -219,9 +238,12 @@ impl Lineup {
     }
 
     /// Of the servers at `places`; those that are left out have no weight.
-    fn loads(&self, live: &Counts, places: Range<usize>) -> impl Iterator<Item = Load> {
-        let weights = &self.weights[places.clone()];
-        live.now(places).zip(weights).map(|(live, weight)| Load { live, weight: *weight })
+    fn loads(
+        &self,
+        live: impl ExactSizeIterator<Item = u32>,
+        places: Range<usize>,
+    ) -> impl Iterator<Item = Load> {
+        live.zip(&self.weights[places]).map(|(live, weight)| Load { live, weight: *weight })
     }
 
     /// Of all servers together.
@@ -239,6 +261,10 @@ impl Lineup {
         let (before, behind) = self.places.split_at(self.places.partition_point(|other| *other <= place));
         behind.iter().chain(before).copied()
     }
+}
+
+fn tunnels(count: &AtomicU32) -> u32 {
+    count.load(Ordering::Relaxed)
 }
 
 #[cfg(test)]
