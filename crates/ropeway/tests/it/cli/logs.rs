@@ -103,7 +103,7 @@ fn administration() {
         ("GET /metrics", "200", "ropeway_messages_total{direction=\"to_server\"} 1\n"),
         ("GET /metrics", "200", "ropeway_payload_bytes_total{direction=\"to_server\"} 5\n"),
         ("GET /metrics", "200", "# EOF\n"),
-        ("GET /", "404", "there are /livez, /readyz and /metrics\n"),
+        ("GET /", "404", "there are /livez, /readyz, /metrics and /status\n"),
         ("POST /livez", "405", "only GET can be used here\n"),
     ];
     for (request, status, expected) in table {
