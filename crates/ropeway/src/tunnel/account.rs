@@ -1,0 +1,163 @@
+//! Whose a tunnel is, and by which rules it lives: what stays of a pool's servers while configurations change.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::count::Count;
+use super::drain::{Drain, Pace, Whose};
+use super::farewell::Why;
+use super::policy::Policy;
+use super::record::Record;
+use super::registry::{Ask, Registries};
+
+/// What a pool holds of its tunnels to one server: whose they are, and the rules they live by.
+///
+/// Tunnels outlive the objects of a configuration; they keep their account, and a pool that is changed keeps those of
+/// the servers that it still has.
+#[derive(Debug)]
+pub struct Account {
+    /// The pool's identity.
+    pub pool: String,
+    /// The server's address within the pool.
+    pub server: String,
+    policy: ArcSwap<Policy>,
+    /// Rises with every change of the policy.
+    generation: AtomicU32,
+    live: Count,
+    leaving: ArcSwapOption<Leaving>,
+    pub(super) observer: Option<Arc<dyn Observer>>,
+}
+
+/// Hears how the tunnels of an account end.
+pub trait Observer: fmt::Debug + Send + Sync {
+    /// A tunnel has ended like this. Called on the tunnel's worker, which waits.
+    fn ended(&self, record: &Record);
+}
+
+/// An account whose tunnels are to end.
+#[derive(Debug)]
+struct Leaving {
+    why: Why,
+    /// From then on there are to be none.
+    end: Instant,
+    called_off: CancellationToken,
+}
+
+/// A tunnel, or what is to become one, in the count of its account.
+#[derive(Debug)]
+pub struct Claim(Arc<Account>);
+
+impl Account {
+    /// Of the server at `server` in the pool called `pool`, with its tunnels counted in `live`.
+    pub fn new(pool: &str, server: &str, policy: &Policy, live: Count) -> Self {
+        Account {
+            pool: pool.to_owned(),
+            server: server.to_owned(),
+            policy: ArcSwap::from_pointee(policy.clone()),
+            generation: AtomicU32::new(0),
+            live,
+            leaving: ArcSwapOption::empty(),
+            observer: None,
+        }
+    }
+
+    /// The same, with somebody who hears how its tunnels end.
+    pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
+        Account { observer: Some(observer), ..self }
+    }
+
+    /// The rules as they are now.
+    pub fn policy(&self) -> impl Deref<Target = Arc<Policy>> {
+        self.policy.load()
+    }
+
+    /// Sets rules that tunnels obey from their next wake on, those that are live included.
+    pub fn set_policy(&self, policy: &Policy) {
+        if **self.policy() != *policy {
+            self.policy.store(Arc::new(policy.clone()));
+            self.generation.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// Has its tunnels end, spread over `window`, those included that begin meanwhile; one that begins later ends at
+    /// once. `false` if they were told so before.
+    pub fn leave(self: &Arc<Self>, why: Why, window: Duration, registries: &Registries) -> bool {
+        if self.leaving.load().as_ref().is_some_and(|leaving| leaving.why == why) {
+            return false;
+        }
+        let (pace, called_off) = (Pace::over(window), CancellationToken::new());
+        let leaving = Leaving { why, end: pace.end, called_off: called_off.clone() };
+        if let Some(before) = self.leaving.swap(Some(Arc::new(leaving))) {
+            before.called_off.cancel();
+        }
+        let drain = Drain { whose: Whose::Server(self.clone()), why, pace, called_off };
+        registries.ask(|| Ask::Drain(drain.clone()));
+        true
+    }
+
+    /// Calls off what [`Account::leave`] has begun for this reason: tunnels that were not told yet live on.
+    pub fn stay(&self, why: Why) {
+        if self.leaving.load().as_ref().is_some_and(|leaving| leaving.why == why)
+            && let Some(before) = self.leaving.swap(None)
+        {
+            before.called_off.cancel();
+        }
+    }
+
+    /// Why a tunnel that begins now is to end at once, if it is.
+    pub(super) fn left(&self) -> Option<Why> {
+        self.leaving
+            .load()
+            .as_ref()
+            .filter(|leaving| leaving.end <= Instant::now())
+            .map(|leaving| leaving.why)
+    }
+
+    pub(super) fn generation(&self) -> u32 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// How many claims there are.
+    pub fn live(&self) -> u32 {
+        self.live.now()
+    }
+
+    /// The count itself.
+    pub fn count(&self) -> &Count {
+        &self.live
+    }
+}
+
+impl Claim {
+    /// Counts until it is dropped.
+    pub fn new(account: Arc<Account>) -> Self {
+        account.live.add();
+        Claim(account)
+    }
+
+    /// What it counts in.
+    pub fn account(&self) -> &Arc<Account> {
+        &self.0
+    }
+}
+
+impl Deref for Claim {
+    type Target = Account;
+
+    fn deref(&self) -> &Account {
+        &self.0
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.0.live.subtract();
+    }
+}
