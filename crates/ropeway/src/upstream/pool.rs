@@ -1,5 +1,7 @@
 //! A pool: servers that are alike, and the rules for using them.
 
+mod build;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,30 +9,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
-use ws::CloseCode;
 use ws::handshake::Offer;
 
 use super::asker::Asker;
 use super::attempts::Attempts;
 use super::balance::Balancer;
 use super::budget::RetryBudget;
-use super::connect::Destination;
 use super::dialler::Dialler;
 use super::exchange::Rules;
 use super::handshake::{Agreed, Answer, Deadlines, Invitation, invite};
-use super::health::{Changes, Condition, Health, Passive, Trial, Watch, millis};
+use super::health::{Changes, Condition, Passive, Trial, Watch, millis};
 use super::origin::OriginRule;
 use super::{Server, Standing};
 use crate::fault::{Blame, Fault};
 use crate::net::reply::Reply;
-use crate::spec::Spanned;
 use crate::spec::departure::{Action, Departure};
-use crate::spec::pool::{Compression, Pool as PoolSpec, Server as ServerSpec};
-use crate::spec::types::{Positive, Window};
+use crate::spec::pool::{Compression, Pool as PoolSpec};
+use crate::spec::types::Window;
+use crate::tunnel::Account;
 use crate::tunnel::farewell::Why;
 use crate::tunnel::policy::Policy;
 use crate::tunnel::registry::Registries;
-use crate::tunnel::{Account, Count};
 
 /// Servers of which any can take a client, with everything a user sets for them together.
 #[derive(Debug)]
@@ -93,70 +92,6 @@ impl Pool {
             Some(previous) if previous.spec == *spec => previous.clone(),
             _ => Arc::new(Pool::build(spec, identity, dialler, previous.map(Arc::as_ref))),
         }
-    }
-
-    fn build(spec: &PoolSpec, identity: &str, dialler: &Dialler, previous: Option<&Pool>) -> Self {
-        let usable = reachable(spec, identity, dialler);
-        let policy = policy(spec);
-        let initial = spec.health_check.as_ref().map(|check| check.initial).unwrap_or_default();
-        let changes = previous.map(|previous| previous.changes.clone()).unwrap_or_default();
-        let passive = previous.map(|previous| previous.passive.clone());
-        let passive = passive.unwrap_or_else(|| Arc::new(Passive::new(identity, changes.clone())));
-        let health = || Arc::new(Health::new(initial, &changes));
-        let mut known = previous.map(Pool::standings).unwrap_or_default();
-        let counts = Count::row(usable.len());
-        let servers = usable.into_iter().zip(counts).map(|((server, destination), count)| {
-            let name = server.url.to_string();
-            let mut standing = match known.iter().position(|standing| standing.account.server == name) {
-                Some(at) => known.remove(at),
-                None => {
-                    let account = Account::new(identity, &name, &policy, count).observed_by(passive.clone());
-                    Standing { account: Arc::new(account), health: health() }
-                }
-            };
-            if spec.health_check.is_none() && !standing.health.is_well() {
-                // Nobody would find it well again.
-                standing.health = health();
-            }
-            if previous.is_some_and(|previous| !previous.servers.iter().any(|server| server.name() == name)) {
-                standing.health.begins();
-            }
-            Server::new(spec, server, destination, standing)
-        });
-        let servers: Vec<_> = servers.collect();
-        // A handshake that began with the previous pool may still choose one of its servers.
-        let was_used = |standing: &Standing| {
-            let servers = previous.iter().flat_map(|previous| &previous.servers);
-            servers.into_iter().any(|server| Arc::ptr_eq(server.account(), &standing.account))
-        };
-        known.retain(|standing| was_used(standing) || standing.account.live() > 0);
-        let pool = Pool {
-            identity: identity.to_owned(),
-            balancer: Balancer::new(&spec.load_balance, &servers),
-            servers,
-            leaving: known,
-            deadlines: Deadlines {
-                connect: spec.connect_timeout.get(),
-                handshake: spec.handshake_timeout.get(),
-            },
-            max_connections: spec.max_connections.map(Positive::get),
-            max_retries: spec.max_retries.into(),
-            budget: RetryBudget::new(),
-            rules: rules(spec),
-            origin: match *spec.insecure_skip_verify {
-                true => OriginRule::Any,
-                false => OriginRule::SameHostOr(spec.origin_patterns.clone()),
-            },
-            compression: spec.compression,
-            policy,
-            changes,
-            seen: AtomicU64::new(u64::MAX),
-            next_step: AtomicU64::new(u64::MAX),
-            passive,
-            spec: spec.clone(),
-        };
-        pool.look_who_is_usable();
-        pool
     }
 
     /// Everything that is known of the servers, those that are leaving included.
@@ -380,44 +315,6 @@ fn window(departure: Departure, default: Action) -> Option<Duration> {
         Action::Keep => None,
         Action::Close => Some(Duration::ZERO),
         Action::Drain => Some(departure.window.get()),
-    }
-}
-
-/// The servers to which there is a way.
-fn reachable<'s>(
-    spec: &'s PoolSpec,
-    identity: &str,
-    dialler: &Dialler,
-) -> Vec<(&'s Spanned<ServerSpec>, Destination)> {
-    let way = |server: &'s Spanned<ServerSpec>| match dialler.destination(server, spec) {
-        Ok(destination) => Some((server, destination)),
-        Err(fault) => {
-            tracing::error!(pool = identity, server = %*server.url, reason = fault.title(), "left out");
-            None
-        }
-    };
-    spec.servers.iter().filter_map(way).collect()
-}
-
-fn rules(spec: &PoolSpec) -> Rules {
-    let timeout = spec.timeout.as_ref().map(|timeout| timeout.get());
-    let codes = spec.failure_codes.as_ref();
-    let most = spec.server_max_body_size.map_or(0, |most| most.0);
-    Rules {
-        timeout: timeout.filter(|timeout| !timeout.is_zero()),
-        failure_codes: codes.map(|codes| codes.iter().map(|code| code.get()).collect()),
-        max_answer: u64::try_from(most).ok().filter(|most| *most > 0).unwrap_or(u64::MAX),
-    }
-}
-
-fn policy(spec: &PoolSpec) -> Policy {
-    Policy {
-        max_client_message: spec.client_message_limit().bytes().unwrap_or(u64::MAX),
-        max_server_message: spec.server_message_limit().bytes().unwrap_or(u64::MAX),
-        validate_utf8: spec.validate_utf8,
-        vanished_code: CloseCode::new(spec.vanished_code.get()).unwrap_or(CloseCode::INTERNAL_ERROR),
-        drain_code: CloseCode::new(spec.drain_code.get()).unwrap_or(CloseCode::GOING_AWAY),
-        close_timeout: spec.close_timeout.get(),
     }
 }
 
