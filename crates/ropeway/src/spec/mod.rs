@@ -11,6 +11,7 @@ mod fields;
 pub mod health_check;
 pub mod http_server;
 mod kinds;
+pub mod load_balance;
 pub mod matcher;
 pub mod passive;
 pub mod pipeline;

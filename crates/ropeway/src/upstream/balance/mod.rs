@@ -14,7 +14,7 @@ use self::ring::Ring;
 use super::Server;
 use super::asker::Asker;
 use super::hash::{fnv1, stable};
-use crate::spec::pool::{LoadBalance, Policy as PolicySpec};
+use crate::spec::load_balance::{LoadBalance, Policy as PolicySpec};
 use crate::spec::types::HashKey;
 use crate::tunnel::{Count, Counts};
 
