@@ -17,13 +17,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use crate::lifecycle::Lifecycle;
 use crate::net::reply::{Reply, ReplyBody};
 use crate::telemetry::{Live, Metrics, Traffic};
-use crate::tunnel::registry::{Ask, Progress, Registries};
+use crate::tunnel::registry::{Progress, Registries};
 use crate::upstream::Pool;
 use crate::upstream::health::Conduct;
 
@@ -127,14 +126,8 @@ fn note_servers(admin: &Admin) {
 
 /// What the tunnels of all workers have done so far.
 async fn live(admin: &Admin) -> Live {
-    let mut answers = Vec::new();
-    admin.registries.ask(|| {
-        let (reply, answer) = oneshot::channel();
-        answers.push(answer);
-        Ask::Totals(reply)
-    });
     let (mut tunnels, mut progress) = (0, Progress::default());
-    for answer in answers {
+    for answer in admin.registries.totals() {
         if let Ok(Ok((open, moved))) = timeout(PATIENCE, answer).await {
             tunnels += open as u64;
             progress = progress + moved;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use http::header::{CONNECTION, HeaderMap, HeaderName, UPGRADE};
+use http::header::{CONNECTION, UPGRADE};
 use http::{Method, Version, request};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -16,6 +16,7 @@ use crate::net::reply::refusal;
 use crate::spec::pool::{Pool as PoolSpec, User, check_pools};
 use crate::spec::types::BodyLimit;
 use crate::spec::{Check, FilterSpec, KindReader, NotYet, Reader, Spanned, Untyped};
+use crate::upstream::headers::lists;
 use crate::upstream::{Choice, Pool, tls, websocket};
 
 /// `Proxy`.
@@ -141,11 +142,6 @@ impl Proxy {
 fn wants_websocket(request: &request::Parts) -> bool {
     request.method == Method::GET
         && request.version == Version::HTTP_11
-        && lists(&request.headers, UPGRADE, "websocket")
-        && lists(&request.headers, CONNECTION, "upgrade")
-}
-
-fn lists(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
-    let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(',')).any(|item| item.trim().eq_ignore_ascii_case(token))
+        && lists(&request.headers, &UPGRADE, "websocket")
+        && lists(&request.headers, &CONNECTION, "upgrade")
 }

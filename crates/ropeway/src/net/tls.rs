@@ -3,9 +3,13 @@
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
+use rustls::RootCertStore;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -14,6 +18,10 @@ const SEALED: usize = 32 * 1024;
 
 /// Bytes taken off the socket at once: two records (RFC 8446 5.2), where rustls alone reads a quarter of one.
 const CHUNK: usize = 32 * 1024;
+
+/// The one implementation of cryptography, for both sides.
+pub static PROVIDER: LazyLock<Arc<CryptoProvider>> =
+    LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
 
 thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; CHUNK].into_boxed_slice());
@@ -32,6 +40,16 @@ pub struct ReadAhead {
     tcp: TcpStream,
     /// Read, and not asked for yet. An idle connection has none.
     ahead: Bytes,
+}
+
+/// These authorities, to hold certificates against.
+///
+/// # Errors
+/// One of them is not the certificate of an authority.
+pub fn roots(authorities: &[CertificateDer<'static>]) -> Result<RootCertStore, rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    authorities.iter().try_for_each(|authority| roots.add(authority.clone()))?;
+    Ok(roots)
 }
 
 impl TlsStream {

@@ -15,7 +15,7 @@ use rustls::server::{
     ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
-use rustls::{Error, RootCertStore, ServerConfig, SupportedProtocolVersion, version};
+use rustls::{Error, ServerConfig, SupportedProtocolVersion, version};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -24,7 +24,7 @@ use webpki::EndEntityCert;
 use crate::net::Stream;
 use crate::net::linger::linger;
 use crate::net::stream::Boxed;
-use crate::net::tls::{ReadAhead, TlsStream};
+use crate::net::tls::{PROVIDER, ReadAhead, TlsStream, roots};
 use crate::spec::http_server::HttpServer;
 use crate::spec::server_tls::{ClientAuth, TlsVersion};
 use crate::spec::{Diagnostic, Reader, Span};
@@ -86,20 +86,19 @@ impl Tls {
     }
 
     fn of(server: &HttpServer, tickets: Option<Arc<dyn ProducesTickets>>) -> Result<Tls, TlsFault> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
         let general = |error: Error| TlsFault {
             at: server.https.span(),
             title: format!("TLS is not available: {error}"),
             help: "these settings cannot be used together",
         };
-        let builder = ServerConfig::builder_with_provider(provider.clone())
+        let builder = ServerConfig::builder_with_provider(PROVIDER.clone())
             .with_protocol_versions(&versions(server))
             .map_err(general)?;
-        let builder = match verifier(server, &provider)? {
+        let builder = match verifier(server)? {
             Some(verifier) => builder.with_client_cert_verifier(verifier),
             None => builder.with_no_client_auth(),
         };
-        let mut config = builder.with_cert_resolver(Arc::new(Certificates::new(server, &provider)?));
+        let mut config = builder.with_cert_resolver(Arc::new(Certificates::new(server, &PROVIDER)?));
         // An upgrade to WebSocket needs HTTP/1.1.
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         // Tickets keep the state with the client, for both versions.
@@ -163,18 +162,15 @@ fn versions(server: &HttpServer) -> Vec<&'static SupportedProtocolVersion> {
 
 type ClientVerifier = Arc<dyn rustls::server::danger::ClientCertVerifier>;
 
-fn verifier(server: &HttpServer, provider: &Arc<CryptoProvider>) -> Result<Option<ClientVerifier>, TlsFault> {
+fn verifier(server: &HttpServer) -> Result<Option<ClientVerifier>, TlsFault> {
     let Some((at, authorities)) = server.client_authorities() else { return Ok(None) };
     let fault = |error: &dyn fmt::Display| TlsFault {
         at,
         title: format!("this is not the certificate of an authority: {error}"),
         help: "name the certificate that signs those of clients",
     };
-    let mut roots = RootCertStore::empty();
-    for certificate in authorities {
-        roots.add(certificate.clone()).map_err(|error| fault(&error))?;
-    }
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    let roots = roots(authorities).map_err(|error| fault(&error))?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), PROVIDER.clone());
     let verifier = match server.client_auth.as_deref().copied().unwrap_or_default() {
         ClientAuth::Required => verifier,
         ClientAuth::Optional => verifier.allow_unauthenticated(),

@@ -37,6 +37,11 @@ pub struct Objects {
 }
 
 impl Objects {
+    /// The servers whose listeners can be opened.
+    pub fn served(&self) -> impl Iterator<Item = &Named<HttpServer>> {
+        self.servers.iter().filter(|server| server.spec.is_served())
+    }
+
     /// The files they name besides those that they stand in.
     pub fn files(&self) -> Vec<PathBuf> {
         let servers = self.servers.iter().flat_map(|server| server.spec.files());

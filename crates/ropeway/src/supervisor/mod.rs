@@ -103,8 +103,8 @@ impl Supervisor {
     pub fn prepare(&self, objects: Objects) -> Result<Prepared, PrepareError> {
         let plan = Plan::new(&self.objects, &objects);
         let in_force = build(&objects, &self.objects, &self.in_force, &self.dialler);
-        let served = objects.servers.iter().filter(|server| server.spec.is_served());
-        let fronts = served.map(|server| Ok((self.open(&server.spec)?, self.serving(server, &in_force))));
+        let fronts =
+            objects.served().map(|server| Ok((self.open(&server.spec)?, self.serving(server, &in_force))));
         let fronts = fronts.collect::<Result<_, _>>()?;
         Ok(Prepared { plan, objects, in_force, fronts })
     }
@@ -208,7 +208,6 @@ impl Supervisor {
 
     /// How long workers are to look for events before they sleep. They serve all listeners, so the longest counts.
     pub fn busy_poll(objects: &Objects) -> Duration {
-        let served = objects.servers.iter().filter(|server| server.spec.is_served());
-        served.map(|server| server.spec.busy_poll.get()).max().unwrap_or_default()
+        objects.served().map(|server| server.spec.busy_poll.get()).max().unwrap_or_default()
     }
 }

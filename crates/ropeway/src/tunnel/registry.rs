@@ -98,19 +98,23 @@ impl Registries {
             let _ = worker.send(question());
         }
     }
-}
 
-impl Registries {
-    /// How many tunnels are open. Waits for the workers to say so: not to be called on one of them.
-    pub fn tunnels(&self) -> usize {
+    /// Where every worker will say how many tunnels it has, and what they have moved.
+    pub fn totals(&self) -> Vec<oneshot::Receiver<(usize, Progress)>> {
         let mut answers = Vec::new();
         self.ask(|| {
             let (reply, answer) = oneshot::channel();
             answers.push(answer);
             Ask::Totals(reply)
         });
+        answers
+    }
+
+    /// How many tunnels are open. Waits for the workers to say so: not to be called on one of them.
+    pub fn tunnels(&self) -> usize {
         // A worker that has stopped has none.
-        answers.into_iter().filter_map(|answer| answer.blocking_recv().ok()).map(|(open, _)| open).sum()
+        let totals = self.totals().into_iter().filter_map(|answer| answer.blocking_recv().ok());
+        totals.map(|(open, _)| open).sum()
     }
 }
 

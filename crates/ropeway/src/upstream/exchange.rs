@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::attempts::Attempts;
-use super::headers::end_to_end;
+use super::headers::{end_to_end, lists};
 use super::health::Trial;
 use super::reuse::{Connections, Link};
 use super::websocket::declares_body;
@@ -424,8 +424,7 @@ fn is_asking(headers: &HeaderMap) -> bool {
 
 /// Whether trailers can be sent to who sent these (RFC 9110 10.1.4).
 fn takes_trailers(headers: &HeaderMap) -> bool {
-    let lines = headers.get_all(TE).iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(',')).any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
+    lists(headers, &TE, "trailers")
 }
 
 fn pass_on(from: &HeaderMap, to: &mut HeaderMap, name: http::HeaderName) {

@@ -22,14 +22,8 @@ const PROTECTED_PREFIXES: [&str; 2] = ["sec-websocket-", "x-forwarded-"];
 
 /// The headers that are not about this connection only, in their order; those in `but` are left out, too.
 pub fn end_to_end(headers: &HeaderMap, but: &[HeaderName]) -> HeaderMap {
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .filter(|name| !is_protected(name))
-        .collect();
+    let named = items(headers, &CONNECTION).filter_map(|name| name.parse().ok());
+    let named: Vec<HeaderName> = named.filter(|name| !is_protected(name)).collect();
     let stays = |name| ![&HOP_BY_HOP, but, &named].iter().any(|gone| gone.contains(name));
     let kept = headers.iter().filter(|(name, _)| stays(name));
     // Not by `HeaderMap::remove`: it puts the last header in the place of the one removed.
@@ -39,6 +33,17 @@ pub fn end_to_end(headers: &HeaderMap, but: &[HeaderName]) -> HeaderMap {
 fn is_protected(name: &HeaderName) -> bool {
     let name = name.as_str();
     PROTECTED.contains(&name) || PROTECTED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Whether the list that `name` holds has `token` in it, in any letter case.
+pub fn lists(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    items(headers, name).any(|item| item.eq_ignore_ascii_case(token))
+}
+
+/// The items of the list that `name` holds, over all its lines (RFC 9110 5.6.1).
+fn items<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim)
 }
 
 /// The headers as `ws` reads them.

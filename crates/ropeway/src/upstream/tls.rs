@@ -3,17 +3,16 @@
 use std::sync::{Arc, LazyLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
+use crate::net::tls::{PROVIDER, roots};
 use crate::spec::pool::Pool as PoolSpec;
 use crate::spec::tls::{Tls, TlsField};
 use crate::spec::types::Host;
 use crate::spec::{Diagnostic, Reader, Span};
-
-static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
 
 /// Trusts whom the system trusts. Read once: there are hundreds of certificates.
 static SYSTEM: LazyLock<Result<Arc<Verifier>, Error>> =
@@ -74,7 +73,7 @@ pub fn client_config(spec: &Tls) -> Result<ClientConfig, TlsFault> {
         _ if *spec.insecure => {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer(PROVIDER.clone())))
         }
-        Some(authorities) => builder.with_root_certificates(roots(authorities)?),
+        Some(authorities) => builder.with_root_certificates(trusted(authorities)?),
         None => builder.dangerous().with_custom_certificate_verifier(system()?),
     };
     let mut config = match spec.identity() {
@@ -101,15 +100,11 @@ fn system() -> Result<Arc<Verifier>, TlsFault> {
     })
 }
 
-fn roots(authorities: &[CertificateDer<'static>]) -> Result<RootCertStore, TlsFault> {
-    let mut roots = RootCertStore::empty();
-    for certificate in authorities {
-        roots.add(certificate.clone()).map_err(|error| TlsFault {
-            field: Some(TlsField::Authorities),
-            title: format!("this is not the certificate of an authority: {error}"),
-        })?;
-    }
-    Ok(roots)
+fn trusted(authorities: &[CertificateDer<'static>]) -> Result<RootCertStore, TlsFault> {
+    roots(authorities).map_err(|error| TlsFault {
+        field: Some(TlsField::Authorities),
+        title: format!("this is not the certificate of an authority: {error}"),
+    })
 }
 
 impl TlsFault {
