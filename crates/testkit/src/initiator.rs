@@ -3,17 +3,15 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
 use tokio::io::copy_bidirectional_with_sizes;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
-use tokio::task::JoinSet;
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use crate::bridge::Bridge;
 use crate::certificates::{Authority, Identity};
 
 /// Speaks TLS with a server for whoever connects to it, and passes on what is in it, both ways. It is a proxy and no
@@ -23,8 +21,7 @@ pub struct Initiator {
     /// Where it listens.
     pub address: SocketAddr,
     met: Arc<Mutex<Vec<Met>>>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _bridge: Bridge,
 }
 
 /// What is asked of the server, and shown to it.
@@ -56,45 +53,21 @@ impl Initiator {
     pub fn new(server: SocketAddr, demand: Demand<'_>) -> Self {
         let connector = TlsConnector::from(Arc::new(config(demand)));
         let name = ServerName::try_from(demand.name.to_owned()).unwrap();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel();
         let met: Arc<Mutex<Vec<Met>>> = Arc::default();
         let noted = met.clone();
-        let run = async move {
-            let listener = TcpListener::from_std(listener).unwrap();
-            let mut connections = JoinSet::new();
-            let accepting = async {
-                loop {
-                    let Ok((tcp, _)) = listener.accept().await else { continue };
-                    let (connector, name, noted) = (connector.clone(), name.clone(), noted.clone());
-                    connections.spawn(async move {
-                        // Where there is no agreement, the connection ends.
-                        let _ = pass(tcp, &connector, server, name, &noted).await;
-                    });
-                }
-            };
-            tokio::select! {
-                _ = stopped => {}
-                () = accepting => {}
+        let bridge = Bridge::new(move |tcp| {
+            let (connector, name, noted) = (connector.clone(), name.clone(), noted.clone());
+            async move {
+                // Where there is no agreement, the connection ends.
+                let _ = pass(tcp, &connector, server, name, &noted).await;
             }
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let thread = thread::spawn(move || runtime.block_on(run));
-        Initiator { address, met, stop: Some(stop), thread: Some(thread) }
+        });
+        Initiator { address: bridge.address, met, _bridge: bridge }
     }
 
     /// The server in all handshakes so far that came to their end.
     pub fn met(&self) -> Vec<Met> {
         self.met.lock().unwrap().clone()
-    }
-}
-
-impl Drop for Initiator {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 

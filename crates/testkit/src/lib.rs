@@ -12,6 +12,7 @@ pub mod side;
 pub mod simulation;
 
 mod backend;
+mod bridge;
 mod certificates;
 mod frame;
 mod gateway;

@@ -3,18 +3,16 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{HandshakeKind, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional_with_sizes};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
-use tokio::task::JoinSet;
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
+use crate::bridge::Bridge;
 use crate::certificates::{Authority, Identity};
 
 /// Ends TLS, and passes on what was in it, both ways. It is a proxy and no mock: TLS is that of rustls.
@@ -23,8 +21,7 @@ pub struct Terminator {
     /// Where it listens.
     pub address: SocketAddr,
     hellos: Arc<Mutex<Vec<Hello>>>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _bridge: Bridge,
 }
 
 /// How a terminator speaks TLS.
@@ -55,45 +52,21 @@ impl Terminator {
     /// Listens on a free port of 127.0.0.1, shows `identity`, and passes on to `backend`.
     pub fn new(backend: SocketAddr, identity: &Identity, manner: Manner<'_>) -> Self {
         let acceptor = TlsAcceptor::from(Arc::new(config(identity, manner)));
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel();
         let hellos: Arc<Mutex<Vec<Hello>>> = Arc::default();
         let (noted, truncates) = (hellos.clone(), manner.truncates);
-        let run = async move {
-            let listener = TcpListener::from_std(listener).unwrap();
-            let mut connections = JoinSet::new();
-            let accepting = async {
-                loop {
-                    let Ok((tcp, _)) = listener.accept().await else { continue };
-                    let (acceptor, noted) = (acceptor.clone(), noted.clone());
-                    connections.spawn(async move {
-                        // A client that is not content says so to its own user.
-                        let _ = pass(tcp, &acceptor, backend, &noted, truncates).await;
-                    });
-                }
-            };
-            tokio::select! {
-                _ = stopped => {}
-                () = accepting => {}
+        let bridge = Bridge::new(move |tcp| {
+            let (acceptor, noted) = (acceptor.clone(), noted.clone());
+            async move {
+                // A client that is not content says so to its own user.
+                let _ = pass(tcp, &acceptor, backend, &noted, truncates).await;
             }
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let thread = thread::spawn(move || runtime.block_on(run));
-        Terminator { address, hellos, stop: Some(stop), thread: Some(thread) }
+        });
+        Terminator { address: bridge.address, hellos, _bridge: bridge }
     }
 
     /// All handshakes so far that came to their end.
     pub fn hellos(&self) -> Vec<Hello> {
         self.hellos.lock().unwrap().clone()
-    }
-}
-
-impl Drop for Terminator {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 

@@ -20,3 +20,18 @@ pub struct Policy {
     /// How long a tunnel may take to end once its end has begun.
     pub close_timeout: Duration,
 }
+
+#[cfg(test)]
+impl Policy {
+    /// For tests of what does not depend on it.
+    pub(crate) fn any() -> Self {
+        Policy {
+            max_client_message: 1,
+            max_server_message: 1,
+            validate_utf8: false,
+            vanished_code: CloseCode::INTERNAL_ERROR,
+            drain_code: CloseCode::GOING_AWAY,
+            close_timeout: Duration::ZERO,
+        }
+    }
+}

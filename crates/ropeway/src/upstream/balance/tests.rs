@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{Request, request};
-use ws::CloseCode;
 
 use super::*;
 use crate::tunnel::{Account, Claim, Count, policy};
@@ -19,14 +18,7 @@ struct Servers {
 
 impl Servers {
     fn new(weights: &[u32], policy: impl FnOnce(Ring) -> Policy) -> Self {
-        let rules = policy::Policy {
-            max_client_message: 1,
-            max_server_message: 1,
-            validate_utf8: false,
-            vanished_code: CloseCode::INTERNAL_ERROR,
-            drain_code: CloseCode::GOING_AWAY,
-            close_timeout: Duration::ZERO,
-        };
+        let rules = policy::Policy::any();
         let names: Vec<_> = (0..weights.len()).map(|number| format!("ws://10.0.0.1:{number}")).collect();
         let accounts = names.iter().zip(Count::row(weights.len()));
         let accounts = accounts.map(|(name, count)| Arc::new(Account::new("", name, &rules, count)));

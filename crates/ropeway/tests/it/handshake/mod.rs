@@ -18,16 +18,16 @@ use testkit::{Backend, Peer, TestGateway, eventually};
 /// A gateway with one route `/ws` to one pool, and further lines for each place of its documents, each at its left
 /// margin.
 #[derive(Clone, Copy, Default)]
-struct Setup<'a> {
-    server: &'a str,
-    path: &'a str,
-    filter: &'a str,
-    pool: &'a str,
+pub(crate) struct Setup<'a> {
+    pub(crate) server: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) filter: &'a str,
+    pub(crate) pool: &'a str,
 }
 
 impl Setup<'_> {
     /// Its documents; each of `servers` is the inside of a YAML flow mapping.
-    fn documents(self, servers: &[String]) -> String {
+    pub(crate) fn documents(self, servers: &[String]) -> String {
         let servers: String = servers.iter().map(|server| format!("    - {{{server}}}\n")).collect();
         let path = indented("    ", self.path);
         let filter = indented("  ", self.filter);
@@ -52,7 +52,7 @@ impl Setup<'_> {
     }
 }
 
-fn indented(margin: &str, lines: &str) -> String {
+pub(crate) fn indented(margin: &str, lines: &str) -> String {
     lines.lines().map(|line| format!("{margin}{line}\n")).collect()
 }
 

@@ -6,6 +6,10 @@ use testkit::Backend;
 
 use super::{Setup, ask, chunked, get, header, line, to};
 
+/// The head of a request that waits with its body of three bytes.
+const EXPECTING: &str =
+    "POST / HTTP/1.1\r\nHost: test.example\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
+
 #[test]
 fn bodies_pass_both_ways_as_they_come() {
     let backend = Backend::listen();
@@ -58,9 +62,7 @@ fn trailers_pass_both_ways() {
 fn a_client_is_told_to_continue_when_the_server_says_so() {
     let backend = Backend::listen();
     let gateway = to(&[backend.address]);
-    let request =
-        "POST / HTTP/1.1\r\nHost: test.example\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
-    let mut client = ask(&gateway, request);
+    let mut client = ask(&gateway, EXPECTING);
     let mut server = backend.accept();
     assert_eq!(header(&server.head(), "expect"), Some("100-continue"));
     server.send(b"HTTP/1.1 100 Continue\r\n\r\n");
@@ -76,9 +78,7 @@ fn a_client_is_told_to_continue_when_the_server_says_so() {
 fn a_client_is_not_told_to_continue_when_the_server_refuses() {
     let backend = Backend::listen();
     let gateway = to(&[backend.address]);
-    let request =
-        "POST / HTTP/1.1\r\nHost: test.example\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
-    let mut client = ask(&gateway, request);
+    let mut client = ask(&gateway, EXPECTING);
     let mut server = backend.accept();
     server.head();
     server.send(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno");
@@ -92,9 +92,7 @@ fn a_client_is_not_told_to_continue_when_the_server_refuses() {
 fn a_server_that_says_nothing_gets_the_body_in_the_end() {
     let backend = Backend::listen();
     let gateway = to(&[backend.address]);
-    let request =
-        "POST / HTTP/1.1\r\nHost: test.example\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
-    let mut client = ask(&gateway, request);
+    let mut client = ask(&gateway, EXPECTING);
     let mut server = backend.accept();
     server.head();
     assert_eq!(client.head(), "HTTP/1.1 100 Continue\r\n\r\n");

@@ -11,6 +11,8 @@ use std::net::SocketAddr;
 
 use testkit::{Peer, TestGateway};
 
+use crate::handshake::indented;
+
 /// A gateway that leads every path to servers by a `Proxy`, and further lines for each place of its documents, each at
 /// its left margin.
 #[derive(Clone, Copy, Default)]
@@ -23,8 +25,6 @@ struct Setup<'a> {
 
 impl Setup<'_> {
     fn documents(self, urls: &[String]) -> String {
-        let indented =
-            |by: &str, lines: &str| -> String { lines.lines().map(|line| format!("{by}{line}\n")).collect() };
         let servers: String = urls.iter().map(|url| format!("    - url: {url}\n")).collect();
         let (server, path) = (indented("", self.server), indented("    ", self.path));
         let (filter, pool) = (indented("  ", self.filter), indented("    ", self.pool));

@@ -12,18 +12,12 @@ use ropeway::spec::Source;
 use ropeway::supervisor::load::load;
 use testkit::{Peer, TestGateway, masked, op};
 
-use crate::handshake::Answer;
+use crate::handshake::{Answer, Setup};
 
 /// The documents of a gateway with one route `/ws` to one pool: each of `servers` is the inside of a YAML flow mapping,
 /// and `pool` holds further lines of the pool, each at its left margin.
 fn documents(servers: &[String], pool: &str) -> String {
-    let servers: String = servers.iter().map(|server| format!("    - {{{server}}}\n")).collect();
-    let pool: String = pool.lines().map(|line| format!("    {line}\n")).collect();
-    format!(
-        "name: NAME\nkind: HTTPServer\nport: PORT\naddress: 127.0.0.1\nrules:\n- paths:\n  - pathPrefix: /ws\n\
-         \x20   backend: NAME-ws\n---\nname: NAME-ws\nkind: Pipeline\nfilters:\n- kind: WebSocketProxy\n\
-         \x20 name: proxy\n  pools:\n  - servers:\n{servers}{pool}"
-    )
+    Setup { pool, ..Setup::default() }.documents(servers)
 }
 
 /// What is found in such documents, a line each, without the name of the file.

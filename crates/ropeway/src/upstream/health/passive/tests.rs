@@ -202,14 +202,7 @@ fn other_rules_keep_what_is_known_and_none_forget_it() {
 }
 
 fn ended(cause: Cause, messages: u64, after: f64) -> Record {
-    let policy = Policy {
-        max_client_message: 1,
-        max_server_message: 1,
-        validate_utf8: false,
-        vanished_code: CloseCode::INTERNAL_ERROR,
-        drain_code: CloseCode::GOING_AWAY,
-        close_timeout: Duration::ZERO,
-    };
+    let policy = Policy::any();
     let to_server = Moved { messages, bytes: 0 };
     Record {
         id: TunnelId::random(),
