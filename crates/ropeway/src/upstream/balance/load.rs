@@ -23,6 +23,12 @@ impl Load {
     pub(super) fn is_below(self, other: Load) -> bool {
         u64::from(self.live) * u64::from(other.weight) < u64::from(other.live) * u64::from(self.weight)
     }
+
+    /// One of `weight` at most is below this server with fewer than so many tunnels only.
+    pub(super) fn ceiling(self, weight: u32) -> u64 {
+        let tunnels = u64::from(self.live) * u64::from(weight);
+        if self.weight == 0 { u64::MAX } else { tunnels.div_ceil(self.weight.into()) }
+    }
 }
 
 #[cfg(test)]
@@ -39,12 +45,14 @@ mod tests {
             (load(0, 1), Load::FULL),
         ] {
             assert!(less.is_below(more) && !more.is_below(less), "{less:?} {more:?}");
+            assert!(u64::from(less.live) < more.ceiling(less.weight), "{less:?} {more:?}");
         }
         for (one, other) in [
             (load(49, 49), load(1, 1)),
             (load(0, 1), load(0, 100)),
             (load(0, 0), load(0, 1)),
             (load(0, 0), Load::FULL),
+            (load(2, 1), load(4, 2)),
         ] {
             assert!(!one.is_below(other) && !other.is_below(one), "{one:?} {other:?}");
         }

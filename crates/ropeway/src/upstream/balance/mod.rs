@@ -4,8 +4,7 @@ mod key;
 mod load;
 mod ring;
 
-use std::ops::Range;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 
@@ -16,7 +15,7 @@ use super::asker::Asker;
 use super::hash::{fnv1, stable};
 use crate::spec::load_balance::{LoadBalance, Policy as PolicySpec};
 use crate::spec::types::HashKey;
-use crate::tunnel::{Count, Counts};
+use crate::tunnel::Counts;
 
 /// Chooses among the servers of a pool, which it knows by their places in the pool's list.
 #[derive(Debug)]
@@ -49,10 +48,14 @@ enum Policy {
 struct Lineup {
     /// Their places, rising.
     places: Vec<usize>,
+    /// The places of the others.
+    left_out: Vec<usize>,
     /// For each of `places`, the sum of the weights up to and with it.
     sums: Vec<u64>,
     /// The weight of every server of the pool, in hundredths of its own; 0 for those that are left out.
     weights: Vec<u32>,
+    /// The greatest of these.
+    heaviest: u32,
     /// Some do not get their whole share yet.
     is_rising: bool,
 }
@@ -137,30 +140,19 @@ impl Balancer {
 
     /// Servers of equal load take turns, so that a burst spreads.
     fn least(&self, lineup: &Lineup, tried: &[usize]) -> Option<usize> {
-        // Each a loop of its own: that over counts side by side is the one that has to be quick.
-        match &self.live {
-            Counts::Row(row) => self.least_of(lineup, tried, |places| row[places].iter().map(tunnels)),
-            Counts::Scattered(counts) => {
-                self.least_of(lineup, tried, |places| counts[places].iter().map(Count::now))
-            }
-        }
-    }
-
-    fn least_of<I: ExactSizeIterator<Item = u32>>(
-        &self,
-        lineup: &Lineup,
-        tried: &[usize],
-        live: impl Fn(Range<usize>) -> I,
-    ) -> Option<usize> {
-        let count = self.weights.len();
-        let turn = self.turn() % count.max(1);
-        let mut least = (Load::FULL, None);
-        for places in [turn..count, 0..turn] {
-            let mut loads = lineup.loads(live(places.clone()), places.clone()).zip(places);
-            while let Some((load, place)) =
-                loads.find(|(load, place)| load.is_below(least.0) && !tried.contains(place))
-            {
-                least = (load, Some(place));
+        let turn = self.turn() % self.weights.len().max(1);
+        let (mut least, mut ceiling) = ((Load::FULL, None), u64::MAX);
+        for (live, places) in self.live.pieces(turn) {
+            for (live, place) in live.iter().zip(places) {
+                let live = live.load(Ordering::Relaxed);
+                // Most are passed over by one look, without their weight.
+                if u64::from(live) >= ceiling {
+                    continue;
+                }
+                let load = Load { live, weight: lineup.weights[*place] };
+                if load.is_below(least.0) && !tried.contains(place) {
+                    (least, ceiling) = ((load, Some(*place)), load.ceiling(lineup.heaviest));
+                }
             }
         }
         least.1
@@ -180,12 +172,7 @@ impl Balancer {
     /// The first server behind `hash` that has room; if none has, the first.
     fn on_ring(&self, ring: &Ring, hash: u64, lineup: &Lineup, tried: &[usize]) -> Option<usize> {
         let open = || ring.walk(hash).filter(move |place| lineup.has(*place) && !tried.contains(place));
-        let places = 0..self.weights.len();
-        let sum = |load: Load| if load.weight > 0 { u64::from(load.live) } else { 0 };
-        let live = match &self.live {
-            Counts::Row(row) => lineup.loads(row.iter().map(tunnels), places).map(sum).sum(),
-            Counts::Scattered(counts) => lineup.loads(counts.iter().map(Count::now), places).map(sum).sum(),
-        };
+        let live = self.live.sum().saturating_sub(self.live.sum_of(&lineup.left_out));
         let has_room = |place: &usize| self.load(lineup, *place).leaves_room(live, lineup.weight());
         open().find(has_room).or_else(|| open().next())
     }
@@ -224,26 +211,18 @@ impl Lineup {
     fn new(whole: &[u32], share: impl Fn(usize) -> u32) -> Self {
         let weights: Vec<_> = whole.iter().enumerate().map(|(place, weight)| weight * share(place)).collect();
         let is_rising = whole.iter().zip(&weights).any(|(whole, weight)| (1..whole * WHOLE).contains(weight));
-        let places: Vec<_> = (0..weights.len()).filter(|place| weights[*place] > 0).collect();
+        let (places, left_out): (Vec<_>, _) = (0..weights.len()).partition(|place| weights[*place] > 0);
         let mut sum = 0;
         let sums = places.iter().map(|place| {
             sum += u64::from(weights[*place]);
             sum
         });
-        Lineup { sums: sums.collect(), places, weights, is_rising }
+        let heaviest = weights.iter().copied().max().unwrap_or_default();
+        Lineup { sums: sums.collect(), places, left_out, weights, heaviest, is_rising }
     }
 
     fn has(&self, place: usize) -> bool {
         self.weights[place] > 0
-    }
-
-    /// Of the servers at `places`; those that are left out have no weight.
-    fn loads(
-        &self,
-        live: impl ExactSizeIterator<Item = u32>,
-        places: Range<usize>,
-    ) -> impl Iterator<Item = Load> {
-        live.zip(&self.weights[places]).map(|(live, weight)| Load { live, weight: *weight })
     }
 
     /// Of all servers together.
@@ -261,10 +240,6 @@ impl Lineup {
         let (before, behind) = self.places.split_at(self.places.partition_point(|other| *other <= place));
         behind.iter().chain(before).copied()
     }
-}
-
-fn tunnels(count: &AtomicU32) -> u32 {
-    count.load(Ordering::Relaxed)
 }
 
 #[cfg(test)]

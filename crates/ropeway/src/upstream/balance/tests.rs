@@ -18,9 +18,17 @@ struct Servers {
 
 impl Servers {
     fn new(weights: &[u32], policy: impl FnOnce(Ring) -> Policy) -> Self {
+        Servers::counted(Count::row(weights.len()), weights, policy)
+    }
+
+    fn counted(
+        counts: impl Iterator<Item = Count>,
+        weights: &[u32],
+        policy: impl FnOnce(Ring) -> Policy,
+    ) -> Self {
         let rules = policy::Policy::any();
         let names: Vec<_> = (0..weights.len()).map(|number| format!("ws://10.0.0.1:{number}")).collect();
-        let accounts = names.iter().zip(Count::row(weights.len()));
+        let accounts = names.iter().zip(counts);
         let accounts = accounts.map(|(name, count)| Arc::new(Account::new("", name, &rules, count)));
         let accounts: Vec<_> = accounts.collect();
         let live = accounts.iter().map(|account| account.count().clone()).collect();
@@ -179,6 +187,23 @@ fn least_connections_evens_out() {
     assert!((0..5).all(|place| picks.iter().filter(|pick| **pick == place).count() == 2), "{picks:?}");
 }
 
+/// Counts that do not stand side by side are found all the same.
+#[test]
+fn least_connections_evens_out_whatever_became_of_the_pool() {
+    let row = || Count::row(7).collect::<Vec<_>>();
+    let (one, other) = (row(), row());
+    let mixed = [&one[4], &one[5], &other[0], &one[0], &one[1], &one[2], &other[6], &other[2]];
+    let servers = Servers::counted(mixed.into_iter().cloned(), &[0; 8], |_| Policy::LeastConnections);
+    let _claims = servers.burst(8 * 100);
+    assert_eq!(servers.live(), [100; 8]);
+    for place in 0..8 {
+        let _claims: Vec<_> =
+            (0..8).filter(|other| *other != place).map(|place| servers.claim(place)).collect();
+        assert_eq!(servers.pick(), place);
+    }
+    assert_eq!(Servers::equal(0, |_| Policy::LeastConnections).choose(Ipv4Addr::LOCALHOST, &[]), None);
+}
+
 #[test]
 fn least_connections_goes_by_weight_and_by_what_is_usable() {
     let servers = Servers::new(&[1, 2, 5], |_| Policy::LeastConnections);
@@ -308,8 +333,25 @@ fn a_choice_among_a_thousand_servers() {
         ("powerOfTwo", |_| Policy::PowerOfTwo),
         ("consistentHash", by_address),
     ];
-    for (name, policy) in policies {
-        let servers = Servers::equal(1000, policy);
+    // As they are in a pool that has always been the same, in one that has lost some servers and has others instead,
+    // and in one whose list was shuffled.
+    let changed = || {
+        let mut counts: Vec<_> = Count::row(1000).collect();
+        (0..10).for_each(|number| drop(counts.remove(number * 90)));
+        counts.into_iter().chain(Count::row(10)).collect()
+    };
+    let shuffled = || {
+        let mut counts: Vec<_> = Count::row(1000).collect();
+        fastrand::Rng::with_seed(1).shuffle(&mut counts);
+        counts
+    };
+    let counts: [(&str, &dyn Fn() -> Vec<Count>); 3] =
+        [("", &|| Count::row(1000).collect()), (", changed", &changed), (", shuffled", &shuffled)];
+    for ((name, policy), (state, counts)) in
+        policies.iter().flat_map(|policy| counts.iter().map(move |counts| (policy, counts)))
+    {
+        let name = format!("{name}{state}");
+        let servers = Servers::counted(counts().into_iter(), &[0; 1000], policy);
         let _claims: Vec<_> = (0..50_000).map(|number| servers.claim(number * 7 % 1000)).collect();
         const CHOICES: u32 = 100_000;
         let began = Instant::now();
