@@ -13,7 +13,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -46,8 +46,9 @@ struct Shared {
     /// Instead of the system's, if there are any.
     servers: Vec<SocketAddr>,
     known: Arc<Book>,
-    /// To the thread, which begins with the first question and ends with the last clone.
-    ask: OnceLock<mpsc::UnboundedSender<Question>>,
+    /// To the thread, which begins with the first question and ends with the last clone. One that could not begin, or
+    /// has ended by a fault, is replaced with the next question.
+    ask: Mutex<Option<mpsc::UnboundedSender<Question>>>,
 }
 
 type Addresses = Arc<[IpAddr]>;
@@ -88,7 +89,7 @@ enum Nothing {
 impl Names {
     /// Asks `servers`, or the system's name servers if there are none. `/etc/hosts` comes first either way.
     pub fn new(servers: Vec<SocketAddr>) -> Self {
-        Names(Arc::new(Shared { servers, known: Arc::default(), ask: OnceLock::new() }))
+        Names(Arc::new(Shared { servers, known: Arc::default(), ask: Mutex::default() }))
     }
 
     /// The addresses of `name`, as its name server orders them.
@@ -118,14 +119,23 @@ impl Names {
         if let Some(known) = entry.known.as_ref().filter(|known| known.until > Instant::now()) {
             return known.clone().result().map(Now::Known);
         }
-        let looking = entry.looking.get_or_insert_with(|| {
-            let (done, news) = watch::channel(());
-            let ask = self.0.ask.get_or_init(|| start(&self.0));
-            // Without the thread, `done` is dropped here, and who waits hears of that.
-            let _ = ask.send(Question { name: name.into(), done });
-            news
-        });
-        Ok(Now::Looking(looking.clone()))
+        // A look-up without an end has nobody left who could tell of it.
+        let looking = entry.looking.take_if(|looking| looking.has_changed().is_ok());
+        let looking = looking.unwrap_or_else(|| self.begin(name));
+        entry.looking = Some(looking.clone());
+        Ok(Now::Looking(looking))
+    }
+
+    fn begin(&self, name: &str) -> watch::Receiver<()> {
+        let (done, news) = watch::channel(());
+        let mut ask = self.0.ask.lock().unwrap_or_else(PoisonError::into_inner);
+        let ask = match &mut *ask {
+            Some(ask) if !ask.is_closed() => ask,
+            other => other.insert(start(&self.0)),
+        };
+        // Without the thread, `done` is dropped here, and who waits hears of that.
+        let _ = ask.send(Question { name: name.into(), done });
+        news
     }
 }
 
@@ -292,6 +302,21 @@ mod tests {
             let after = Known::note(before, "a.example", found);
             assert_eq!(after.answer.is_ok(), is_ok, "{name}");
             assert!(after.until > Instant::now(), "{name}: not asked again at once");
+        }
+    }
+
+    /// As it is where no thread could be made, or it has ended by a fault.
+    #[tokio::test]
+    async fn a_look_up_that_died_is_begun_again() {
+        let names = Names::new(Vec::new());
+        let dead = || Some(mpsc::unbounded_channel().0);
+        for _ in 0..2 {
+            *names.0.ask.lock().unwrap() = dead();
+            let died = watch::channel(()).1;
+            let entry = Entry { known: None, looking: Some(died) };
+            lock(&names.0.known).insert("localhost".into(), entry);
+            assert!(!names.addresses("localhost").await.unwrap().is_empty());
+            lock(&names.0.known).clear();
         }
     }
 
