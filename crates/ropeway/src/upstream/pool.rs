@@ -56,7 +56,7 @@ pub struct Pool {
     /// Who is usable may have changed since this number was seen.
     changes: Arc<Changes>,
     seen: AtomicU64,
-    /// When the shares of servers are to be looked at again that have just come into use; `u64::MAX` if there are none.
+    /// When the shares of servers are to be looked at again, if some have just come into use.
     next_step: AtomicU64,
     passive: Arc<Passive>,
     spec: PoolSpec,
@@ -157,18 +157,17 @@ impl Pool {
     /// Chooses among those that are usable from now on, each with its share, where that has changed. Any thread may
     /// have changed it; here is where it is seen.
     pub(super) fn look_who_is_usable(&self) {
-        let (changes, step) = (self.changes.count(), self.next_step.load(Ordering::Relaxed));
-        if self.seen.load(Ordering::Relaxed) == changes && (step == u64::MAX || self.changes.now() < step) {
+        let changes = self.changes.count();
+        let is_due =
+            || self.balancer.is_rising() && self.changes.now() >= self.next_step.load(Ordering::Relaxed);
+        if self.seen.load(Ordering::Relaxed) == changes && !is_due() {
             return;
         }
         self.seen.store(changes, Ordering::Relaxed);
         let slow_start = self.spec.load_balance.slow_start.map(Window::get).unwrap_or_default();
+        let step = (millis(slow_start) / STEPS.0).max(STEPS.1);
+        self.next_step.store(self.changes.now() + step, Ordering::Relaxed);
         self.balancer.set_shares(|place| self.servers[place].health().share(slow_start));
-        let step = match self.balancer.is_rising() {
-            true => self.changes.now() + (millis(slow_start) / STEPS.0).max(STEPS.1),
-            false => u64::MAX,
-        };
-        self.next_step.store(step, Ordering::Relaxed);
     }
 
     /// The servers.

@@ -77,7 +77,7 @@ impl Pool {
             policy,
             changes,
             seen: AtomicU64::new(u64::MAX),
-            next_step: AtomicU64::new(u64::MAX),
+            next_step: AtomicU64::new(0),
             passive,
             spec: spec.clone(),
         };
