@@ -1,6 +1,5 @@
 //! Wires the parts of a gateway, and owns the order in which they start and stop.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -61,8 +60,8 @@ pub struct Gateway {
     /// Administration stops last: until then it says that the gateway is not ready.
     stop_control: CancellationToken,
     control: Option<JoinHandle<()>>,
-    /// Tells the control thread what pools are in force.
-    pools: mpsc::UnboundedSender<Vec<Arc<Pool>>>,
+    /// Tells the control thread what pools are in force, and which are no more.
+    pools: mpsc::UnboundedSender<[Vec<Arc<Pool>>; 2]>,
     admin: Option<SocketAddr>,
     room: Room,
     busy_poll: Duration,
@@ -134,7 +133,7 @@ impl Gateway {
     fn commit(&mut self, prepared: Prepared) {
         self.supervisor.commit(prepared, &self.workers);
         // Without a control thread there is nothing to be told.
-        let _ = self.pools.send(self.supervisor.pools());
+        let _ = self.pools.send([self.supervisor.pools(), self.supervisor.departed()]);
     }
 
     /// The files that what is in force names, besides those that it stands in.
@@ -203,7 +202,7 @@ impl Gateway {
     fn start_control(
         &self,
         admin: Option<TcpListener>,
-        mut new_pools: mpsc::UnboundedReceiver<Vec<Arc<Pool>>>,
+        mut new_pools: mpsc::UnboundedReceiver<[Vec<Arc<Pool>>; 2]>,
     ) -> io::Result<JoinHandle<()>> {
         let (stop, ready, metrics) = (self.stop_control.clone(), self.ready.clone(), self.metrics.clone());
         let (stopping, registries) = (self.stop.clone(), self.workers.registries());
@@ -212,7 +211,8 @@ impl Gateway {
                 let lifecycle = Lifecycle::new(&stop);
                 // A gateway that stops chooses among its servers no more.
                 let mut watches = Watches::new(&Lifecycle::new(&stopping), registries.clone());
-                let state = Rc::new(Admin { metrics, ready, registries, pools: RefCell::default() });
+                let (pools, departed) = Default::default();
+                let state = Rc::new(Admin { metrics, ready, registries, pools, departed });
                 if let Some(listener) = admin {
                     match tokio::net::TcpListener::from_std(listener) {
                         Ok(listener) => {
@@ -222,9 +222,10 @@ impl Gateway {
                     }
                 }
                 let watching = async {
-                    while let Some(pools) = new_pools.recv().await {
+                    while let Some([pools, departed]) = new_pools.recv().await {
                         watches.set(&pools);
                         state.pools.replace(pools);
+                        state.departed.replace(departed);
                     }
                 };
                 tokio::select! {

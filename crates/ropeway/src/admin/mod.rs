@@ -39,6 +39,8 @@ pub struct Admin {
     pub registries: Registries,
     /// The pools that are in force.
     pub pools: RefCell<Vec<Arc<Pool>>>,
+    /// Those that are in force no more and may still have tunnels.
+    pub departed: RefCell<Vec<Arc<Pool>>>,
 }
 
 /// Answers until it is time to stop.

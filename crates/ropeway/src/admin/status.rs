@@ -1,26 +1,37 @@
 //! `/status`: pools and servers as they are now, for people and programs.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
 use super::Admin;
+use crate::tunnel::Account;
 use crate::upstream::health::Conduct;
 use crate::upstream::{Pool, Server};
 
 /// All that is known of `tunnels` and servers, as JSON. What does not apply to a server is left out.
 pub(super) fn status(admin: &Admin, tunnels: u64) -> String {
-    let mut pools: Vec<_> =
-        admin.pools.borrow().iter().map(|pool| (pool.identity.clone(), of_pool(pool))).collect();
-    pools.sort_by(|(one, _), (other, _)| one.cmp(other));
-    let status = json!({
-        "ready": admin.ready.load(Ordering::Relaxed),
-        "tunnels": tunnels,
-        "pools": pools.into_iter().map(|(_, pool)| pool).collect::<Vec<_>>(),
-    });
-    format!("{status:#}\n")
+    let departed = admin.departed.borrow();
+    let departed = departed.iter().filter(|pool| pool.has_tunnels());
+    let mut status = Map::from_iter([
+        ("ready".to_owned(), json!(admin.ready.load(Ordering::Relaxed))),
+        ("tunnels".to_owned(), json!(tunnels)),
+        ("pools".to_owned(), by_identity(admin.pools.borrow().iter(), of_pool).into()),
+    ]);
+    let departed = by_identity(departed, of_departed);
+    if !departed.is_empty() {
+        status.insert("departed".into(), departed.into());
+    }
+    format!("{:#}\n", Value::Object(status))
+}
+
+fn by_identity<'p>(pools: impl Iterator<Item = &'p Arc<Pool>>, show: impl Fn(&Pool) -> Value) -> Vec<Value> {
+    let mut pools: Vec<_> = pools.collect();
+    pools.sort_by(|one, other| one.identity.cmp(&other.identity));
+    pools.into_iter().map(|pool| show(pool)).collect()
 }
 
 fn of_pool(pool: &Pool) -> Value {
@@ -36,17 +47,26 @@ fn of_pool(pool: &Pool) -> Value {
         }
         Value::Object(shown)
     });
-    let leaving =
-        pool.leaving().map(|account| json!({ "server": account.server, "connections": account.live() }));
     let mut shown = Map::from_iter([
         ("pool".to_owned(), json!(pool.identity)),
         ("servers".to_owned(), servers.collect()),
     ]);
-    let leaving: Vec<_> = leaving.collect();
+    let leaving: Vec<_> = pool.leaving().map(of_account).collect();
     if !leaving.is_empty() {
         shown.insert("leaving".into(), leaving.into());
     }
     Value::Object(shown)
+}
+
+/// Of a pool that is in force no more: its tunnels are all that there is to it.
+fn of_departed(pool: &Pool) -> Value {
+    let servers = pool.servers().iter().map(|server| &**server.account());
+    let servers = servers.filter(|account| account.live() > 0).chain(pool.leaving());
+    json!({ "pool": pool.identity, "leaving": servers.map(of_account).collect::<Vec<_>>() })
+}
+
+fn of_account(account: &Account) -> Value {
+    json!({ "server": account.server, "connections": account.live() })
 }
 
 fn of_server(server: &Server) -> Map<String, Value> {

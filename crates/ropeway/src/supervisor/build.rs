@@ -27,21 +27,25 @@ pub struct InForce {
     pub pipelines: Arc<HashMap<String, Arc<Pipeline>>>,
     /// Those of all filters in a flow.
     pub pools: Pools,
+    /// Those that are in force no more and may still have tunnels: for the case that they come back.
+    pub departed: Pools,
 }
 
 /// Builds all of `objects`, which were found to be without errors. What says the same as in `old`, where it became
 /// `before`, is not built anew. Servers are reached by `dialler`.
 pub fn build(objects: &Objects, old: &Objects, before: &InForce, dialler: &Dialler) -> InForce {
+    let known = before.departed.iter().chain(&before.pools);
+    let known: Pools = known.map(|(identity, pool)| (identity.clone(), pool.clone())).collect();
     let pipelines = objects.pipelines.iter().map(|pipeline| {
         let name = pipeline.name.to_string();
         let same = old.pipelines.contains(pipeline).then(|| before.pipelines.get(&name).cloned()).flatten();
-        (name, same.unwrap_or_else(|| build_pipeline(pipeline, &before.pools, dialler)))
+        (name, same.unwrap_or_else(|| build_pipeline(pipeline, &known, dialler)))
     });
     let pipelines: HashMap<_, _> = pipelines.collect();
     let steps = pipelines.values().flat_map(|pipeline| &pipeline.steps);
     let pools = steps.flat_map(|step| step.filter.pools());
     let pools = pools.map(|pool| (pool.identity.clone(), pool.clone())).collect();
-    InForce { pipelines: Arc::new(pipelines), pools }
+    InForce { pipelines: Arc::new(pipelines), pools, departed: Pools::new() }
 }
 
 /// What `server` serves, where `before` is what was served there.

@@ -152,30 +152,41 @@ impl Supervisor {
             }
         }
         self.objects = objects;
-        self.retire(&before, workers);
+        self.retire(before, workers);
     }
 
     /// Tunnels outlive what they came through. What becomes of those whose server is gone is for its pool to say, as
     /// long as there is anything left of its pipeline.
-    fn retire(&self, before: &InForce, workers: &Workers) {
+    fn retire(&mut self, before: InForce, workers: &Workers) {
         let registries = workers.registries();
-        let InForce { pools, pipelines } = &self.in_force;
+        let InForce { pools, pipelines, .. } = &self.in_force;
         for (identity, pool) in pools {
             if !before.pools.get(identity).is_some_and(|before| Arc::ptr_eq(before, pool)) {
                 pool.take_over(&registries);
             }
         }
-        for (identity, pool) in before.pools.iter().filter(|(identity, _)| !pools.contains_key(*identity)) {
+        let mut departed = before.departed;
+        departed.retain(|_, pool| pool.has_tunnels());
+        for (identity, pool) in before.pools {
             let pipeline = identity.split('/').next().unwrap_or_default();
-            if pipelines.contains_key(pipeline) {
+            if !pools.contains_key(&identity) && pipelines.contains_key(pipeline) {
                 pool.dissolve(&registries);
             }
+            // Handshakes may be under way: whether it has tunnels is asked the next time.
+            departed.insert(identity, pool);
         }
+        departed.retain(|identity, _| !pools.contains_key(identity));
+        self.in_force.departed = departed;
     }
 
     /// The pools in force.
     pub fn pools(&self) -> Vec<Arc<Pool>> {
         self.in_force.pools.values().cloned().collect()
+    }
+
+    /// The pools that are in force no more and may still have tunnels.
+    pub fn departed(&self) -> Vec<Arc<Pool>> {
+        self.in_force.departed.values().cloned().collect()
     }
 
     /// The files that the objects in force name.

@@ -181,6 +181,11 @@ impl Pool {
         accounts.filter(|account| account.live() > 0)
     }
 
+    /// Whether there are tunnels to its servers, those included that it has no more.
+    pub fn has_tunnels(&self) -> bool {
+        self.servers.iter().any(|server| server.live() > 0) || self.leaving().next().is_some()
+    }
+
     /// Whether the servers are checked.
     pub fn is_watched(&self) -> bool {
         self.spec.health_check.is_some()

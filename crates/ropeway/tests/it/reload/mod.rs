@@ -59,3 +59,13 @@ fn farewell(client: &mut Peer) -> (u16, String) {
     client.finish();
     close.close()
 }
+
+/// What `/status` tells.
+fn status(gateway: &TestGateway) -> serde_json::Value {
+    let mut peer = Peer::connect(gateway.admin().unwrap());
+    peer.send(b"GET /status HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let answer = String::from_utf8(peer.rest()).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.to_lowercase().contains("content-type: application/json"), "{head}");
+    serde_json::from_str(body).unwrap()
+}

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use ropeway::app::Options;
+use serde_json::json;
 use testkit::{Backend, Peer, TestGateway, eventually, masked, op, records};
 
-use super::{documents, echo, echoes, farewell, open, open_many, pool};
+use super::{documents, echo, echoes, farewell, open, open_many, pool, status};
 
 /// How many tunnels have ended, by cause.
 fn causes(gateway: &TestGateway) -> BTreeMap<String, usize> {
@@ -134,6 +136,42 @@ fn a_server_that_comes_back_keeps_its_tunnels_and_its_count() {
         let mut client = Peer::shake(gateway.address, "/ws", "");
         client.head().starts_with("HTTP/1.1 101 ").then_some(())
     });
+}
+
+/// The whole pipeline goes and comes back, or only its pool: the tunnels are its own again, whatever is set for it.
+#[test]
+fn a_pool_that_comes_back_keeps_its_tunnels_and_its_count() {
+    let (_servers, addresses) = echoes(2);
+    let with = |limit: u32| {
+        let main = format!(
+            "{{ servers: [{{ url: 'ws://{}', maxConnections: {limit} }}], onRemoved: {{ window: 24h }} }}",
+            addresses[0]
+        );
+        documents(&[main], "", "")
+    };
+    let without_pipeline = "name: NAME\nkind: HTTPServer\nport: PORT\naddress: 127.0.0.1\n".to_owned();
+    let without_pool = with(3).replace("name: proxy", "name: other");
+    let options = Options { workers: 2, admin: Some(([127, 0, 0, 1], 0).into()), ..Options::default() };
+    for (gone, limit) in
+        [(&without_pipeline, 3), (&without_pipeline, 4), (&without_pool, 3), (&without_pool, 4)]
+    {
+        let mut gateway = TestGateway::start_with(&with(3), &options);
+        let mut clients = open_many(&gateway, 3);
+        // Twice, so that it is gone for longer than the next change.
+        gateway.reload(gone);
+        gateway.reload(&format!("{gone}---\nname: NAME-more\nkind: Pipeline\nfilters: []\n"));
+        let leaving = json!([{ "server": format!("ws://{}", addresses[0]), "connections": 3 }]);
+        eventually("the pool among those that are gone", || {
+            (status(&gateway)["departed"][0]["leaving"] == leaving).then_some(())
+        });
+        gateway.reload(&with(limit));
+        clients.iter_mut().for_each(|client| echo(client, b"still here"));
+        clients.extend((3..limit).map(|_| open(&gateway)));
+        let mut refused = Peer::shake(gateway.address, "/ws", "");
+        let head = refused.head().to_lowercase();
+        assert!(head.contains("\r\nx-ropeway-error: no_capacity\r\n"), "{limit}: they are counted: {head}");
+        eventually("an end of its being gone", || status(&gateway)["departed"].is_null().then_some(()));
+    }
 }
 
 #[test]

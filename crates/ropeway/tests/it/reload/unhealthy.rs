@@ -82,12 +82,7 @@ fn a_server_that_recovers_keeps_the_tunnels_that_were_not_told_yet() {
 
 /// What `/status` tells of the one pool.
 fn pool_of(gateway: &TestGateway) -> serde_json::Value {
-    let mut peer = testkit::Peer::connect(gateway.admin().unwrap());
-    peer.send(b"GET /status HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-    let answer = String::from_utf8(peer.rest()).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(head.to_lowercase().contains("content-type: application/json"), "{head}");
-    let status: serde_json::Value = serde_json::from_str(body).unwrap();
+    let status = super::status(gateway);
     assert_eq!(status["ready"], true);
     status["pools"][0].clone()
 }
