@@ -18,13 +18,12 @@ use rustls::sign::CertifiedKey;
 use rustls::{Error, ServerConfig, SupportedProtocolVersion, version};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
 use webpki::EndEntityCert;
 
 use crate::net::Stream;
 use crate::net::linger::linger;
 use crate::net::stream::Boxed;
-use crate::net::tls::{PROVIDER, ReadAhead, TlsStream, roots};
+use crate::net::tls::{PROVIDER, TlsStream, roots};
 use crate::spec::http_server::HttpServer;
 use crate::spec::server_tls::{ClientAuth, TlsVersion};
 use crate::spec::{Diagnostic, Reader, Span};
@@ -140,10 +139,9 @@ impl Tls {
     ///
     /// Cancel safe: dropped, the connection is closed.
     pub async fn accept(&self, tcp: TcpStream) -> io::Result<Secured> {
-        let tls = TlsAcceptor::from(self.config.clone()).accept(ReadAhead::new(tcp)).await?;
-        let certificate = tls.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-        let certificate = certificate.and_then(client_cert);
-        Ok((Boxed::Tls(Box::new(TlsStream::new(tls.into()))).into(), certificate))
+        let tls = TlsStream::accept(&self.config, tcp).await?;
+        let certificate = tls.peer_certificate().and_then(client_cert);
+        Ok((Boxed::Tls(Box::new(tls)).into(), certificate))
     }
 }
 

@@ -5,20 +5,21 @@ use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{self, Poll};
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use socket2::SockRef;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
 use super::names::Names;
 use crate::net::Stream;
 use crate::net::listener::keep_alive;
 use crate::net::stream::Boxed;
-use crate::net::tls::{ReadAhead, TlsStream};
+use crate::net::tls::TlsStream;
 use crate::spec::types::Host;
 
 /// How long an address has to itself before the next one is tried beside it (RFC 8305 5).
@@ -44,7 +45,7 @@ pub struct Destination {
 #[derive(Clone)]
 pub struct Tls {
     /// With everything but the name.
-    pub connector: TlsConnector,
+    pub config: Arc<ClientConfig>,
     /// Who the server must prove to be.
     pub name: ServerName<'static>,
 }
@@ -165,9 +166,9 @@ async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
 }
 
 async fn secure(tls: &Tls, tcp: TcpStream) -> Result<Stream, ConnectError> {
-    let secured = tls.connector.connect(tls.name.clone(), ReadAhead::new(tcp)).await;
+    let secured = TlsStream::connect(&tls.config, tls.name.clone(), tcp).await;
     let secured = secured.map_err(|error| ConnectError::Tls(error.to_string()))?;
-    Ok(Boxed::Tls(Box::new(TlsStream::new(secured.into()))).into())
+    Ok(Boxed::Tls(Box::new(secured)).into())
 }
 
 impl Destination {
@@ -177,7 +178,7 @@ impl Destination {
     }
 }
 
-/// Without the connector, which holds a private key.
+/// Without the settings, which hold a private key.
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tls").field("name", &self.name).finish_non_exhaustive()

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::ClientConfig;
-use tokio_rustls::TlsConnector;
 
 use super::connect::{Destination, Tls};
 use super::names::Names;
@@ -34,21 +33,21 @@ impl Dialler {
         let (host, port) = (server.url.host().clone(), server.url.port());
         let tls = match pool.tls_of(server) {
             None => None,
-            Some(spec) => Some(Tls { name: server_name(spec, &host)?, connector: self.connector(spec)? }),
+            Some(spec) => Some(Tls { name: server_name(spec, &host)?, config: self.config(spec)? }),
         };
         Ok(Destination { host, port, names: self.names.clone(), tls })
     }
 
-    fn connector(&self, spec: &TlsSpec) -> Result<TlsConnector, TlsFault> {
+    fn config(&self, spec: &TlsSpec) -> Result<Arc<ClientConfig>, TlsFault> {
         let mut configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, config)) = configs.iter().find(|(known, _)| known == spec) {
-            return Ok(config.clone().into());
+            return Ok(config.clone());
         }
         let config = Arc::new(client_config(spec)?);
         // What no server uses any more.
         configs.retain(|(_, config)| Arc::strong_count(config) > 1);
         configs.push((spec.clone(), config.clone()));
-        Ok(config.into())
+        Ok(config)
     }
 }
 

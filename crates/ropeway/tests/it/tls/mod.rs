@@ -3,6 +3,7 @@
 mod certificates;
 mod clients;
 mod handshakes;
+mod stream;
 
 use std::net::SocketAddr;
 
