@@ -1,12 +1,12 @@
 // Opens a page in headless Chromium, sends a message with it and waits for the echo.
 //
-//   node browser.mjs URL [--message TEXT] [--screenshot FILE] [--timeout SECONDS]
+//   node browser.mjs URL [--message TEXT] [--screenshot FILE] [--timeout SECONDS] [--insecure]
 //
 // The browser is /usr/bin/chromium, or what the environment variable ROPEWAY_CHROMIUM names.
 //
 // The page has `#state` (text "open" once its WebSocket is), `#message` (a text input), `#send` (a button) and
 // `#log` (shows what came back). Prints one line, {"ok": true, "state": "open", "log": "...", "received": ["..."],
-// "errors": []}, and exits with 1 if no frame brought the message back or the page logged an error.
+// "errors": [], "protocol": "h2"}, and exits with 1 if no frame brought the message back or the page logged an error.
 
 import { parseArgs } from "node:util";
 import { chromium } from "playwright-core";
@@ -17,6 +17,7 @@ const { values: flags, positionals } = parseArgs({
     message: { type: "string", default: "over the valley" },
     screenshot: { type: "string" },
     timeout: { type: "string", default: "30" },
+    insecure: { type: "boolean", default: false },
   },
 });
 const [url] = positionals;
@@ -34,6 +35,7 @@ const browser = await chromium.launch({
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    ...(flags.insecure ? ["--ignore-certificate-errors"] : []),
   ],
 });
 const result = await talk(browser).catch((error) => ({ ok: false, error: error.message }));
@@ -42,7 +44,7 @@ console.log(JSON.stringify(result));
 process.exit(result.ok ? 0 : 1);
 
 async function talk(browser) {
-  const page = await browser.newPage();
+  const page = await browser.newPage({ ignoreHTTPSErrors: flags.insecure });
   page.setDefaultTimeout(timeout);
   const errors = [];
   page.on("console", (entry) => entry.type() === "error" && errors.push(entry.text()));
@@ -60,5 +62,6 @@ async function talk(browser) {
 
   const [state, log] = await Promise.all(["#state", "#log"].map((id) => page.locator(id).innerText()));
   const cameBack = received.some((payload) => payload.includes(flags.message));
-  return { ok: cameBack && errors.length === 0, state, log, received, errors };
+  const protocol = await page.evaluate(() => performance.getEntriesByType("navigation")[0].nextHopProtocol);
+  return { ok: cameBack && errors.length === 0, state, log, received, errors, protocol };
 }

@@ -14,6 +14,8 @@ pub enum Fault {
     PathInvalid,
     /// Not exactly one valid `Host` (RFC 9112 3.2).
     HostInvalid,
+    /// The request has more headers than it may have.
+    HeadTooLarge,
     /// No rule matches; these are some that exist.
     RouteNotFound {
         /// Paths that exist.
@@ -97,6 +99,7 @@ impl Fault {
         match self {
             Fault::PathInvalid => "path_invalid",
             Fault::HostInvalid => "host_invalid",
+            Fault::HeadTooLarge => "head_too_large",
             Fault::RouteNotFound { .. } => "route_not_found",
             Fault::RouteMismatch => "route_mismatch",
             Fault::MethodNotAllowed { .. } => "method_not_allowed",
@@ -140,6 +143,7 @@ impl Fault {
             Fault::TransferCoding | Fault::ConnectMethod => StatusCode::NOT_IMPLEMENTED,
             Fault::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Fault::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Fault::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Fault::AddressRefused | Fault::OriginRefused => StatusCode::FORBIDDEN,
             Fault::RouteNotFound { .. } => StatusCode::NOT_FOUND,
             Fault::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
@@ -184,6 +188,7 @@ impl fmt::Display for Fault {
         f.write_str(match self {
             Fault::PathInvalid => "the path holds a bad escape, an escaped slash or NUL, or a dot segment",
             Fault::HostInvalid => "the request does not name exactly one valid host: send Host once",
+            Fault::HeadTooLarge => "the request has more than 100 headers",
             Fault::RouteNotFound { known } if known.is_empty() => "no rule matches, and there are none",
             Fault::RouteNotFound { known } => {
                 return write!(f, "no rule matches; there are: {}", known.join(", "));

@@ -46,12 +46,19 @@ pub struct Met {
     pub resumed: bool,
     /// What is spoken.
     pub version: Option<ProtocolVersion>,
+    /// What is spoken within.
+    pub protocol: Option<String>,
 }
 
 impl Initiator {
     /// Listens on a free port of 127.0.0.1, and connects to `server`.
     pub fn new(server: SocketAddr, demand: Demand<'_>) -> Self {
-        let connector = TlsConnector::from(Arc::new(config(demand)));
+        Self::speaking(server, demand, "http/1.1")
+    }
+
+    /// The same, with this protocol in the connection (RFC 7301).
+    pub fn speaking(server: SocketAddr, demand: Demand<'_>, protocol: &str) -> Self {
+        let connector = TlsConnector::from(Arc::new(config(demand, protocol)));
         let name = ServerName::try_from(demand.name.to_owned()).unwrap();
         let met: Arc<Mutex<Vec<Met>>> = Arc::default();
         let noted = met.clone();
@@ -71,7 +78,7 @@ impl Initiator {
     }
 }
 
-fn config(demand: Demand<'_>) -> ClientConfig {
+fn config(demand: Demand<'_>, protocol: &str) -> ClientConfig {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let versions = demand.version.map_or(rustls::ALL_VERSIONS.to_vec(), |version| vec![version]);
     let mut roots = RootCertStore::empty();
@@ -85,7 +92,7 @@ fn config(demand: Demand<'_>) -> ClientConfig {
             builder.with_client_auth_cert(vec![identity.der()], key).unwrap()
         }
     };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
     config
 }
 
@@ -105,6 +112,7 @@ async fn pass(
         certificate: session.peer_certificates().unwrap()[0].clone().into_owned(),
         resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
         version: session.protocol_version(),
+        protocol: session.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned()),
     });
     copy_bidirectional_with_sizes(&mut tcp, &mut tls, 64 * 1024, 64 * 1024).await?;
     Ok(())

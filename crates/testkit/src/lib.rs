@@ -16,6 +16,7 @@ mod bridge;
 mod certificates;
 mod frame;
 mod gateway;
+pub mod h2;
 mod name_server;
 mod initiator;
 mod terminator;

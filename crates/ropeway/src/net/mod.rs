@@ -3,6 +3,7 @@
 pub mod begun;
 pub mod body;
 pub mod forwarded;
+pub mod h2_meter;
 pub mod head;
 pub mod limits;
 pub mod linger;

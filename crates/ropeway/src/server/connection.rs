@@ -20,10 +20,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::request::{Opening, answer};
 use super::serving::Front;
 use super::spin;
+use super::tls::Secured;
 use super::worker::{Arrival, Local, Seat};
 use crate::net::Stream;
 use crate::net::begun::Begun;
@@ -35,7 +37,7 @@ use crate::telemetry::Metrics;
 use crate::tunnel::{Leg, Start, Tunnel};
 
 /// Longer heads get a 431.
-const MAX_HEAD: usize = 32 * 1024;
+pub(super) const MAX_HEAD: usize = 32 * 1024;
 
 /// What a client may send before it has its answer; the rest stays in the kernel.
 const MAX_EARLY: usize = 32 * 1024;
@@ -53,12 +55,14 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(10);
 const LINGER: Duration = Duration::from_secs(1);
 
 /// A client connection on which requests are answered.
-struct Visit<'a> {
-    peer: &'a Peer,
-    front: &'a Arc<Front>,
-    local: &'a Local,
+pub(super) struct Visit {
+    pub(super) peer: Peer,
+    pub(super) front: Arc<Front>,
+    pub(super) local: Rc<Local>,
     /// Whether there is room for it.
-    welcome: bool,
+    pub(super) welcome: bool,
+    /// Cancelled when the request that is under way is to be the last.
+    pub(super) era: Arc<CancellationToken>,
     /// What the last answer leaves behind, if it was a 101.
     opening: Cell<Option<Opening>>,
     /// The answer to the first request, where it is hyper's to write.
@@ -71,22 +75,21 @@ type Free = (Stream, Bytes);
 /// Serves a connection to its end, or to the start of its tunnel.
 pub(super) async fn serve_connection(arrival: Arrival, local: Rc<Local>) {
     let Arrival { tcp, peer, front, seat, welcome } = arrival;
-    let (stream, peer) = match secure(tcp, peer, &front, &local).await {
+    let era = front.era();
+    let (secured, peer) = match secure(tcp, peer, &front, &local).await {
         Ok(secured) => secured,
         Err(error) => return tracing::debug!(%peer, %error, "connection lost"),
     };
-    let visit = Visit {
-        peer: &peer,
-        front: &front,
-        local: &local,
-        welcome,
-        opening: Cell::default(),
-        prepared: Cell::default(),
-    };
-    let Some((stream, early)) = visit.serve(stream).await else { return };
+    let (opening, prepared) = (Cell::default(), Cell::default());
+    let visit = Visit { peer, front, local, welcome, era, opening, prepared };
+    if secured.http2 {
+        // Boxed, as what is not the way of most connections.
+        return Box::pin(Rc::new(visit).serve_http2(secured.stream)).await;
+    }
+    let Some((stream, early)) = visit.serve(secured.stream).await else { return };
     match visit.opening.take() {
         Some(opening) => {
-            start_tunnel(opening, Leg { stream, early }, &front.metrics, seat, &local);
+            start_tunnel(opening, Leg { stream, early }, &visit.front.metrics, seat, &visit.local);
         }
         None => linger(stream, LINGER).await,
     }
@@ -98,10 +101,11 @@ async fn secure(
     address: SocketAddr,
     front: &Front,
     local: &Local,
-) -> io::Result<(Stream, Peer)> {
+) -> io::Result<(Secured, Peer)> {
     let tcp = TcpStream::from_std(tcp)?;
     let Some(tls) = front.serving.load().tls.clone() else {
-        return Ok((Stream::Tcp(tcp), Peer { address, secure: false, certificate: None }));
+        let plain = Secured { stream: Stream::Tcp(tcp), certificate: None, http2: false };
+        return Ok((plain, Peer { address, secure: false, certificate: None }));
     };
     let shaking = async {
         // Who says nothing is to take nobody's turn.
@@ -116,11 +120,12 @@ async fn secure(
         () = front.closed.cancelled() => Err(io::ErrorKind::Interrupted.into()),
     };
     front.metrics.tls_handshake(if shaken.is_ok() { "ok" } else { "failed" });
-    let (stream, certificate) = shaken?;
-    Ok((stream, Peer { address, secure: true, certificate }))
+    let mut secured = shaken?;
+    let certificate = secured.certificate.take();
+    Ok((secured, Peer { address, secure: true, certificate }))
 }
 
-impl Visit<'_> {
+impl Visit {
     /// Answers requests until the connection is over or has become a WebSocket. `None` when it is lost.
     ///
     /// Nearly every WebSocket is asked for by the first request of a connection, in one segment: that is read and
@@ -153,7 +158,7 @@ impl Visit<'_> {
         tokio::select! {
             read = stream.read_buf(&mut begin) => (read.ok()? > 0).then(|| begin.freeze()),
             () = sleep(self.head_timeout()) => None,
-            () = self.front.closed.cancelled() => None,
+            () = self.era.cancelled() => None,
         }
     }
 
@@ -179,10 +184,10 @@ impl Visit<'_> {
             .keep_alive(self.front.serving.load().keep_alive && self.welcome)
             .header_read_timeout(self.head_timeout());
         let mut connection = http.serve_connection(TokioIo::new(stream), service);
-        let mut closed = pin!(self.front.closed.cancelled());
+        let mut over = pin!(self.era.cancelled());
         let mut graceful = false;
         let served = poll_fn(|cx| {
-            if !graceful && closed.as_mut().poll(cx).is_ready() {
+            if !graceful && over.as_mut().poll(cx).is_ready() {
                 graceful = true;
                 Pin::new(&mut connection).graceful_shutdown();
             }
@@ -210,15 +215,15 @@ impl Visit<'_> {
     }
 
     async fn answer_anew(&self, head: request::Parts, body: Option<Incoming>) -> Reply {
-        answer(head, body, self.peer, self.front, self.local, &self.opening, self.welcome).await
+        answer(head, body, self, &self.opening).await
     }
 
-    fn head_timeout(&self) -> Duration {
+    pub(super) fn head_timeout(&self) -> Duration {
         if self.welcome { self.front.serving.load().head_timeout } else { REFUSAL_PATIENCE }
     }
 
     /// Resolves when it has been time to stop for long.
-    async fn too_long(&self) {
+    pub(super) async fn too_long(&self) {
         self.local.lifecycle.stopping().await;
         sleep(STOP_PATIENCE).await;
     }

@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod connection;
+mod http2;
 pub mod request;
 pub mod router;
 pub mod seats;

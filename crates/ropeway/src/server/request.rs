@@ -9,6 +9,8 @@ use http::uri::Authority;
 use http::{Method, StatusCode, Version, request};
 use hyper::body::Incoming;
 
+use super::connection::Visit;
+use super::http2;
 use super::serving::Front;
 use super::worker::Local;
 use crate::context::Context;
@@ -31,14 +33,12 @@ pub(super) struct Opening {
 pub(super) async fn answer(
     head: request::Parts,
     body: Option<Incoming>,
-    peer: &Peer,
-    front: &Front,
-    local: &Local,
+    visit: &Visit,
     opening: &Cell<Option<Opening>>,
-    welcome: bool,
 ) -> Reply {
+    let Visit { peer, front, local, .. } = visit;
     let wants_upgrade = head.headers.contains_key(UPGRADE);
-    let routed = match (local.lifecycle.is_stopping(), welcome) {
+    let routed = match (local.lifecycle.is_stopping(), visit.welcome) {
         (true, _) => Err(Fault::Stopping),
         (false, false) => Err(Fault::NoRoom),
         (false, true) => route(head, body, peer, front, local).await,
@@ -51,7 +51,7 @@ pub(super) async fn answer(
         // Behind a refused upgrade may stand frames that look like requests: none of it is served.
         reply.headers_mut().append(CONNECTION, HeaderValue::from_static("close"));
     }
-    if upgraded.is_none() && front.closed.is_cancelled() {
+    if upgraded.is_none() && visit.era.is_cancelled() {
         reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     let error = reply.headers().get(ERROR_HEADER).and_then(|label| label.to_str().ok());
@@ -68,6 +68,9 @@ async fn route(
     front: &Front,
     local: &Local,
 ) -> Result<Context, Fault> {
+    if head.version == Version::HTTP_2 {
+        http2::settle(&mut head)?;
+    }
     settle_host(&mut head)?;
     if body.is_some() {
         check_form(&head)?;

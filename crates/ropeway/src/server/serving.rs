@@ -24,6 +24,8 @@ pub struct Front {
     pub seats: Arc<Seats>,
     /// Cancelled when nothing is to be accepted here any more, be it that the gateway stops.
     pub closed: CancellationToken,
+    /// Cancelled with `closed`, and when connections are made otherwise than before.
+    era: ArcSwap<CancellationToken>,
     /// Where its figures go.
     pub metrics: Arc<Metrics>,
 }
@@ -54,17 +56,29 @@ pub struct Serving {
 impl Front {
     /// A listener for `serving`, until `stop` is cancelled.
     pub fn new(serving: Serving, metrics: Arc<Metrics>, stop: &CancellationToken) -> Arc<Self> {
+        let closed = stop.child_token();
         Arc::new(Front {
             seats: Seats::new(serving.max_connections),
             serving: ArcSwap::from_pointee(serving),
-            closed: stop.child_token(),
+            era: ArcSwap::from_pointee(closed.child_token()),
+            closed,
             metrics,
         })
     }
 
-    /// Serves otherwise from the next request on.
+    /// Serves otherwise from the next request on. Connections that could not be made as they were end after the request
+    /// that is under way.
     pub fn change(&self, serving: Serving) {
         self.seats.resize(serving.max_connections);
-        self.serving.store(Arc::new(serving));
+        let before = self.serving.swap(Arc::new(serving));
+        if !before.spec.meets_clients_as(&self.serving.load().spec) {
+            self.era.swap(Arc::new(self.closed.child_token())).cancel();
+        }
+    }
+
+    /// Cancelled when a connection that is made now is to end after its request. To be asked for before anything that is in
+    /// force is looked at.
+    pub fn era(&self) -> Arc<CancellationToken> {
+        self.era.load_full()
     }
 }

@@ -33,6 +33,10 @@ const PLAIN: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 35\r\n\
                        Connection: close\r\n\r\nthis port speaks TLS: use https://\n";
 
+/// Names of protocols (RFC 7301).
+const HTTP1: &[u8] = b"http/1.1";
+const HTTP2: &[u8] = b"h2";
+
 /// How long such a client may go on sending after that.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -53,8 +57,16 @@ struct TlsFault {
     help: &'static str,
 }
 
-/// A connection on which TLS is spoken, and what the client's certificate is as a header says it, if it has one.
-pub type Secured = (Stream, Option<HeaderValue>);
+/// A connection on which TLS is spoken.
+#[derive(Debug)]
+pub struct Secured {
+    /// What is in it.
+    pub stream: Stream,
+    /// The client's certificate as a header says it, if it has one.
+    pub certificate: Option<HeaderValue>,
+    /// Whether HTTP/2 was agreed on.
+    pub http2: bool,
+}
 
 /// Reports what is wrong with the TLS of `server`, which has no other fault.
 pub fn check(server: &HttpServer, reader: &Reader) {
@@ -98,8 +110,9 @@ impl Tls {
             None => builder.with_no_client_auth(),
         };
         let mut config = builder.with_cert_resolver(Arc::new(Certificates::new(server, &PROVIDER)?));
-        // An upgrade to WebSocket needs HTTP/1.1.
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // An upgrade to WebSocket needs HTTP/1.1: clients that want one do not offer the other.
+        let protocols = [HTTP2, HTTP1].into_iter().filter(|name| *name != HTTP2 || server.offers_http2());
+        config.alpn_protocols = protocols.map(<[u8]>::to_vec).collect();
         // Tickets keep the state with the client, for both versions.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         let tickets = match (server.client_authorities(), tickets) {
@@ -141,7 +154,8 @@ impl Tls {
     pub async fn accept(&self, tcp: TcpStream) -> io::Result<Secured> {
         let tls = TlsStream::accept(&self.config, tcp).await?;
         let certificate = tls.peer_certificate().and_then(client_cert);
-        Ok((Boxed::Tls(Box::new(tls)).into(), certificate))
+        let http2 = tls.protocol() == Some(HTTP2);
+        Ok(Secured { stream: Boxed::Tls(Box::new(tls)).into(), certificate, http2 })
     }
 }
 

@@ -113,6 +113,11 @@ pub struct HttpServer {
     #[serde(default = "tls_handshake_timeout")]
     pub tls_handshake_timeout: Timeout,
 
+    /// Whether HTTP/2 is offered to clients of TLS, for all but WebSockets: those are opened by HTTP/1.1, on connections
+    /// of their own. Without `keepAlive` it is not. Default: true.
+    #[serde(default = "yes")]
+    pub http2: bool,
+
     /// Take certificates from the AutoCertManager. Not supported yet. Default: false.
     #[serde(default)]
     pub auto_cert: NotYet<bool>,

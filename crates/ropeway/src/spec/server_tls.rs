@@ -61,6 +61,26 @@ impl HttpServer {
         file.or_else(|| self.ca_cert_base64.as_ref().map(|text| (text.span(), text.get())))
     }
 
+    /// Whether HTTP/2 is offered: it carries many requests on one connection, and only over TLS do clients ask for it.
+    pub fn offers_http2(&self) -> bool {
+        *self.https && self.http2 && self.keep_alive
+    }
+
+    /// Whether a connection that was made under `other` could be made just so here. Another certificate of our own is no
+    /// reason to end one.
+    pub fn meets_clients_as(&self, other: &HttpServer) -> bool {
+        let authorities = |server: &HttpServer| server.client_authorities().map(|(_, all)| all.to_vec());
+        let auth = |server: &HttpServer| server.client_auth.as_deref().copied().unwrap_or_default();
+        let min = |server: &HttpServer| server.min_tls_version.as_deref().copied();
+        let max = |server: &HttpServer| server.max_tls_version.as_deref().copied();
+        *self.https == *other.https
+            && self.offers_http2() == other.offers_http2()
+            && authorities(self) == authorities(other)
+            && auth(self) == auth(other)
+            && min(self) == min(other)
+            && max(self) == max(other)
+    }
+
     /// Every certificate needs its key, and all of them need TLS.
     pub(super) fn check_certificates(&self, reader: &Reader) {
         let pair = match (&self.cert_base64, &self.key_base64) {

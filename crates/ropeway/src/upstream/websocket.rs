@@ -97,7 +97,7 @@ fn check<'a>(
     if request.method != Method::GET {
         return Err(Fault::MethodNotAllowed { allow: Method::GET.to_string() });
     }
-    if request.version < Version::HTTP_11 {
+    if request.version != Version::HTTP_11 {
         return Err(Fault::HttpVersion);
     }
     let mut offer = check_request(fields.iter().copied()).map_err(Fault::Handshake)?;

@@ -106,6 +106,11 @@ impl TlsStream {
         self.tls.get_ref().1.peer_certificates()?.first()
     }
 
+    /// What is spoken over it, if both sides agreed on something (RFC 7301).
+    pub fn protocol(&self) -> Option<&[u8]> {
+        self.tls.get_ref().1.alpn_protocol()
+    }
+
     /// Takes the connection apart. `None` for one that only rustls can go on with: it speaks TLS 1.2, or has sealed
     /// bytes that did not leave yet.
     pub fn into_parts(self) -> Option<Parts> {

@@ -102,6 +102,7 @@ fn faults() -> Vec<Fault> {
     let mut faults = vec![
         Fault::PathInvalid,
         Fault::HostInvalid,
+        Fault::HeadTooLarge,
         Fault::RouteNotFound { known: Vec::new() },
         Fault::RouteMismatch,
         Fault::MethodNotAllowed { allow: String::new() },
@@ -144,7 +145,7 @@ fn stands_in_the_list(fault: &Fault) {
         Fault::MethodNotAllowed { .. } | Fault::AddressRefused | Fault::HttpVersion => {}
         Fault::BodyDeclared | Fault::OriginRefused | Fault::PipelineMissing | Fault::NoReply => {}
         Fault::Stopping | Fault::NoServer | Fault::ConnectFailed | Fault::ConnectTimeout => {}
-        Fault::ServerTls => {}
+        Fault::ServerTls | Fault::HeadTooLarge => {}
         Fault::NoRoom | Fault::NoCapacity | Fault::HandshakeTimeout | Fault::NoAnswer => {}
         Fault::AnswerMalformed | Fault::AnswerInvalid(_) => {}
         Fault::AnswerTimeout | Fault::AnswerTooLarge | Fault::TransferCoding | Fault::ConnectMethod => {}

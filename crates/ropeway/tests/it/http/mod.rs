@@ -3,6 +3,7 @@
 mod bodies;
 mod connections;
 mod exchange;
+mod h2;
 mod hygiene;
 mod real;
 mod routing;

@@ -24,7 +24,7 @@ fn site(port: u16) -> Gateway {
     gateway
 }
 
-fn application() -> (Process, u16) {
+pub(super) fn application() -> (Process, u16) {
     let process = Process::start(&mut peers::node("site.mjs"));
     let port = json(&process.out("\"ready\""))["port"].as_u64().unwrap();
     (process, u16::try_from(port).unwrap())

@@ -101,7 +101,7 @@ fn every_client_over_tls() {
         let url = format!("https://localhost:{}/none", running.port);
         let mut curl = std::process::Command::new("curl");
         let ended = Process::start(curl.args(["--include", "--cacert"]).arg(&ca).arg(url)).wait();
-        assert!(ended.out.starts_with("HTTP/1.1 404 "), "{ended:?}");
+        assert!(ended.out.starts_with("HTTP/2 404 "), "{ended:?}");
     }
     drop(backend);
 }

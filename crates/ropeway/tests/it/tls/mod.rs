@@ -2,6 +2,7 @@
 
 mod certificates;
 mod clients;
+mod eras;
 mod handshakes;
 mod stream;
 
@@ -16,7 +17,7 @@ fn base64(text: &str) -> String {
 }
 
 /// The lines of a server that shows `identity`.
-fn shows(identity: &Identity) -> String {
+pub(crate) fn shows(identity: &Identity) -> String {
     let (certificate, key) = (base64(&identity.certificate), base64(&identity.key));
     format!("https: true\ncertBase64: {certificate}\nkeyBase64: {key}\n")
 }

@@ -1,0 +1,194 @@
+//! HTTP/2 with a client: many requests on one connection, each led the way of one of HTTP/1.1.
+//!
+//! WebSockets over HTTP/2 (RFC 8441) are not announced, so clients open them on connections of their own.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::header::{COOKIE, EXPECT, HOST, HeaderMap, HeaderValue};
+use http::{Method, Request, Uri, request};
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::connection::{MAX_HEAD, Visit};
+use super::request::answer;
+use crate::fault::Fault;
+use crate::lifecycle::Lifecycle;
+use crate::net::Stream;
+use crate::net::h2_meter::H2Meter;
+use crate::net::reply::{Reply, refusal};
+
+/// Requests that may be under way at once on a connection.
+const STREAMS: u32 = 100;
+
+/// What a client may send of one body before somebody takes it, and of all of them together: the most that is kept of
+/// bodies for a connection.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const WINDOW: u32 = 1024 * 1024;
+
+/// What is kept of each answer that the client does not take yet.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// Streams that the client makes us reset before the connection ends; and those that it resets before we see them.
+const MAX_FAULTY: usize = 200;
+const MAX_UNSEEN: usize = 20;
+
+/// More headers get a 431, as over HTTP/1.1.
+const MAX_HEADERS: usize = 100;
+
+/// How long a client that was told to open no more streams may take to hear of it.
+const GOAWAY_PATIENCE: Duration = Duration::from_secs(5);
+
+impl Visit {
+    /// Answers requests until the connection is over.
+    pub(super) async fn serve_http2(self: Rc<Self>, stream: Stream) {
+        let visit = self.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let visit = visit.clone();
+            async move { Ok::<_, Infallible>(visit.answer_stream(request).await) }
+        });
+        let streams = Streams::new(&self.local.lifecycle);
+        let connection = builder(&streams).serve_connection(TokioIo::new(H2Meter::new(stream)), service);
+        let mut connection = pin!(connection);
+        let result = tokio::select! {
+            result = connection.as_mut() => result,
+            () = async {
+                tokio::select! {
+                    () = streams.idle_for(self.head_timeout()) => {}
+                    () = self.era.cancelled() => {}
+                }
+            } => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    result = connection => result,
+                    () = streams.idle_for(GOAWAY_PATIENCE) => return,
+                    () = self.too_long() => return,
+                }
+            }
+        };
+        if let Err(error) = result {
+            tracing::debug!(peer = %self.peer.address, %error, "connection ended");
+        }
+    }
+
+    async fn answer_stream(&self, request: Request<Incoming>) -> Reply {
+        let (head, body) = request.into_parts();
+        let opening = Cell::default();
+        let reply = answer(head, Some(body), self, &opening).await;
+        // There is nothing to switch to (RFC 9113 8.6).
+        if reply.status().is_informational() { refusal(&Fault::HttpVersion) } else { reply }
+    }
+}
+
+fn builder(streams: &Streams) -> http2::Builder<Streams> {
+    let mut http = http2::Builder::new(streams.clone());
+    http.timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_header_list_size(MAX_HEAD as u32)
+        .max_local_error_reset_streams(MAX_FAULTY)
+        .max_pending_accept_reset_streams(MAX_UNSEEN);
+    http
+}
+
+/// Gives a request the form that it would have over HTTP/1.1.
+pub(super) fn settle(head: &mut request::Parts) -> Result<(), Fault> {
+    settle_authority(head)?;
+    join_cookies(&mut head.headers);
+    if head.headers.len() > MAX_HEADERS {
+        return Err(Fault::HeadTooLarge);
+    }
+    // hyper has no way to say 100 here. Clients that wait for it do not wait for long (RFC 9110 10.1.1).
+    head.headers.remove(EXPECT);
+    if let Some(target) = head.uri.path_and_query().cloned().filter(|_| head.method != Method::CONNECT) {
+        if !target.as_str().starts_with('/') && (target != "*" || head.method != Method::OPTIONS) {
+            return Err(Fault::PathInvalid);
+        }
+        head.uri = Uri::from(target);
+    }
+    Ok(())
+}
+
+/// `:authority` becomes `Host`; where both came, they have to say the same (RFC 9113 8.3.1).
+fn settle_authority(head: &mut request::Parts) -> Result<(), Fault> {
+    let Some(authority) = head.uri.authority() else { return Ok(()) };
+    let mut hosts = head.headers.get_all(HOST).iter();
+    if !hosts.all(|host| host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())) {
+        return Err(Fault::HostInvalid);
+    }
+    let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Fault::HostInvalid)?;
+    head.headers.insert(HOST, host);
+    Ok(())
+}
+
+/// Makes one line of the crumbs into which HTTP/2 may split `Cookie` (RFC 9113 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() > 1
+        && let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
+    {
+        headers.insert(COOKIE, whole);
+    }
+}
+
+/// The streams of a connection, each a task: hyper gives them here.
+#[derive(Clone)]
+struct Streams {
+    lifecycle: Lifecycle,
+    open: watch::Sender<usize>,
+}
+
+/// Counts as one while it lives.
+struct Open(watch::Sender<usize>);
+
+impl Streams {
+    fn new(lifecycle: &Lifecycle) -> Self {
+        Streams { lifecycle: lifecycle.clone(), open: watch::Sender::default() }
+    }
+
+    /// Resolves when there has been no stream for `patience`.
+    ///
+    /// Cancel safe.
+    async fn idle_for(&self, patience: Duration) {
+        let mut open = self.open.subscribe();
+        // The sender is here, so neither of the two can fail.
+        while open.wait_for(|open| *open == 0).await.is_ok() {
+            if timeout(patience, open.changed()).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
+    fn execute(&self, stream: F) {
+        let open = Open::new(&self.open);
+        self.lifecycle.spawn(async move {
+            stream.await;
+            drop(open);
+        });
+    }
+}
+
+impl Open {
+    fn new(open: &watch::Sender<usize>) -> Self {
+        open.send_modify(|open| *open += 1);
+        Open(open.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.send_modify(|open| *open -= 1);
+    }
+}

@@ -1,0 +1,162 @@
+//! Connections: how many requests they carry, and how they end.
+
+use std::sync::Barrier;
+use std::thread;
+
+use testkit::h2::{END_HEADERS, H2Peer, h2_request, kind};
+use testkit::{Authority, Backend, Demand, Initiator, Peer, eventually, free_port};
+
+use super::{Front, answer, path, paths};
+use crate::tls::shows;
+
+const NO_ERROR: &[u8] = &[0; 4];
+
+#[test]
+fn many_requests_share_a_connection() {
+    const AT_ONCE: u32 = 100;
+    let together = Barrier::new(AT_ONCE as usize);
+    let backend = Backend::listen().serve(move |mut server| {
+        let path = path(&server.head());
+        // All of them wait at once.
+        together.wait();
+        answer(&mut server, &path);
+        paths(server);
+    });
+    let front = Front::to(backend.address, "");
+    let mut client = front.connect();
+    for round in 0..3 {
+        let streams = || (0..AT_ONCE).map(|number| 1 + 2 * (round * AT_ONCE + number));
+        streams().for_each(|stream| client.get(stream, &format!("/{stream}")));
+        let mut left: Vec<_> = streams().collect();
+        while !left.is_empty() {
+            let data = client.next(kind::DATA).unwrap();
+            if !data.payload.is_empty() {
+                assert_eq!(data.payload, format!("/{}", data.stream).as_bytes());
+                left.retain(|stream| *stream != data.stream);
+            }
+        }
+    }
+    assert_eq!(backend.connections(), AT_ONCE as usize);
+}
+
+#[test]
+fn one_request_too_many_is_refused_and_the_others_go_on() {
+    const REFUSED_STREAM: u32 = 7;
+    let backend = Backend::listen();
+    let front = Front::to(backend.address, "");
+    let mut client = front.connect();
+    (0..=100).for_each(|number| client.get(1 + 2 * number, "/"));
+    let refused = client.next(kind::RST_STREAM).unwrap();
+    assert_eq!((refused.stream, &*refused.payload), (201, &REFUSED_STREAM.to_be_bytes()[..]));
+    let mut server = backend.accept();
+    let path = path(&server.head());
+    answer(&mut server, &path);
+    assert!(client.next(kind::DATA).is_some());
+}
+
+#[test]
+fn an_idle_connection_is_told_and_ends() {
+    let backend = Backend::listen().serve(paths);
+    let front = Front::to(backend.address, "keepAliveTimeout: 1s\n");
+    for asks in [false, true] {
+        let mut client = front.connect();
+        if asks {
+            client.get(1, "/one");
+            assert_eq!(client.answer(1).unwrap().body, b"/one");
+        }
+        let goaway = client.next(kind::GOAWAY).unwrap();
+        assert_eq!(&goaway.payload[4..8], NO_ERROR, "{asks}");
+        // The client behaves as if it had not heard.
+        while client.frame().is_some() {}
+    }
+}
+
+/// A head that never comes to its end holds nothing for long.
+#[test]
+fn a_head_that_does_not_end_is_not_waited_for() {
+    let backend = Backend::listen().serve(paths);
+    let front = Front::to(backend.address, "keepAliveTimeout: 1s\n");
+    let mut client = front.connect();
+    client.send(kind::HEADERS, 0, 1, &[0]);
+    assert!(client.next(kind::GOAWAY).is_some());
+    while client.frame().is_some() {}
+}
+
+#[test]
+fn a_body_that_pauses_for_too_long_is_refused() {
+    let backend = Backend::listen();
+    let front = Front::to(backend.address, "keepAliveTimeout: 1s\n");
+    let mut client = front.connect();
+    let headers = h2_request("POST", "/", &[("content-length", "10")]);
+    client.send(kind::HEADERS, END_HEADERS, 1, &headers);
+    client.send(kind::DATA, 0, 1, b"half");
+    let answer = client.answer(1).unwrap();
+    assert_eq!(answer.body, b"the body of the request did not come in time\n");
+}
+
+/// What is under way goes on when a listener closes, and when the gateway stops.
+#[test]
+fn requests_under_way_come_to_their_end() {
+    for stops in [false, true] {
+        let backend = Backend::listen();
+        let Front { mut gateway, tls, documents } = Front::to(backend.address, "");
+        let mut client = H2Peer::connect(tls.address, &[]);
+        client.get(1, "/slow");
+        let mut server = backend.accept();
+        server.head();
+        let ending = thread::spawn(move || {
+            if stops {
+                return gateway.stop();
+            }
+            gateway.reload(&documents.replacen("port: PORT", &format!("port: {}", free_port()), 1));
+        });
+        let goaway = client.next(kind::GOAWAY).unwrap();
+        assert_eq!(&goaway.payload[4..8], NO_ERROR, "{stops}");
+        answer(&mut server, "slow");
+        assert_eq!(client.answer(1).unwrap().body, b"slow", "{stops}");
+        client.peer.finish();
+        while client.frame().is_some() {}
+        ending.join().unwrap();
+    }
+}
+
+/// What is not offered is not spoken.
+#[test]
+fn http2_is_offered_where_it_is_wanted() {
+    let backend = Backend::listen().serve(paths);
+    let authority = Authority::new();
+    let identity = authority.issue(&["localhost"]);
+    for (line, offered) in
+        [("", true), ("http2: true\n", true), ("http2: false\n", false), ("keepAlive: false\n", false)]
+    {
+        let server = format!("{line}{}", shows(&identity));
+        let setup = super::Setup { server: &server, ..Default::default() };
+        let gateway = setup.to(&[backend.address]);
+        let demand = Demand { name: "localhost", authority: &authority, identity: None, version: None };
+        for (protocol, expected) in [("h2", offered), ("http/1.1", true)] {
+            let tls = Initiator::speaking(gateway.address, demand, protocol);
+            let mut peer = Peer::connect(tls.address);
+            if expected {
+                eventually(protocol, || {
+                    tls.met().first().cloned().map(|met| assert_eq!(met.protocol.as_deref(), Some(protocol)))
+                });
+            } else {
+                assert!(peer.rest().is_empty() && tls.met().is_empty(), "{line}");
+            }
+        }
+    }
+}
+
+/// On a port without TLS nobody speaks HTTP/2 without being asked.
+#[test]
+fn a_plain_port_refuses_the_preface() {
+    let backend = Backend::listen().serve(paths);
+    let gateway = super::super::to(&[backend.address]);
+    let mut client = H2Peer::connect(gateway.address, &[]);
+    let answer = String::from_utf8(client.peer.rest()).unwrap();
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 400 ") || answer.starts_with("HTTP/1.1 505 "),
+        "{answer}"
+    );
+    assert_eq!(backend.connections(), 0);
+}
