@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
-use tokio::io::copy_bidirectional_with_sizes;
+use tokio::io::{AsyncWriteExt, copy_bidirectional_with_sizes};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -58,6 +58,16 @@ impl Initiator {
 
     /// The same, with this protocol in the connection (RFC 7301).
     pub fn speaking(server: SocketAddr, demand: Demand<'_>, protocol: &str) -> Self {
+        Self::announced(server, demand, protocol, b"")
+    }
+
+    /// The same, with these bytes before TLS.
+    pub fn announced(
+        server: SocketAddr,
+        demand: Demand<'_>,
+        protocol: &str,
+        announcement: &'static [u8],
+    ) -> Self {
         let connector = TlsConnector::from(Arc::new(config(demand, protocol)));
         let name = ServerName::try_from(demand.name.to_owned()).unwrap();
         let met: Arc<Mutex<Vec<Met>>> = Arc::default();
@@ -66,7 +76,7 @@ impl Initiator {
             let (connector, name, noted) = (connector.clone(), name.clone(), noted.clone());
             async move {
                 // Where there is no agreement, the connection ends.
-                let _ = pass(tcp, &connector, server, name, &noted).await;
+                let _ = pass(tcp, &connector, server, name, &noted, announcement).await;
             }
         });
         Initiator { address: bridge.address, met, _bridge: bridge }
@@ -102,10 +112,12 @@ async fn pass(
     server: SocketAddr,
     name: ServerName<'static>,
     met: &Mutex<Vec<Met>>,
+    announcement: &[u8],
 ) -> io::Result<()> {
     tcp.set_nodelay(true)?;
-    let server = TcpStream::connect(server).await?;
+    let mut server = TcpStream::connect(server).await?;
     server.set_nodelay(true)?;
+    server.write_all(announcement).await?;
     let mut tls = connector.connect(name, server).await?;
     let session = tls.get_ref().1;
     met.lock().unwrap().push(Met {

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
@@ -12,6 +13,7 @@ use http::header::{
 use http::{Response, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
 
+use super::paced::Paced;
 use crate::fault::Fault;
 
 /// Names the gateway's own answers, so that nobody takes them for a server's.
@@ -44,6 +46,14 @@ impl ReplyBody {
     /// The beginning of a longer body.
     pub fn cut(bytes: impl Into<Bytes>) -> Self {
         ReplyBody(Source::Cut(bytes.into()))
+    }
+
+    /// The same, if whole; else it fails when its server pauses for longer than `patience`.
+    pub fn paced(self, patience: Duration) -> Self {
+        match &self.0 {
+            Source::Whole(_) | Source::Cut(_) => self,
+            Source::Streamed(_) => ReplyBody::streamed(Paced::new(self, patience)),
+        }
     }
 
     /// A body that is passed on as it comes. Its error cuts the client's connection, so that nobody takes the part for

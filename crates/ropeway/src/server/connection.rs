@@ -3,8 +3,6 @@
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::{pending, poll_fn};
-use std::io;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,20 +16,20 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::reception::receive;
 use super::request::{Opening, answer};
 use super::serving::Front;
 use super::spin;
-use super::tls::Secured;
 use super::worker::{Arrival, Local, Seat};
 use crate::net::Stream;
 use crate::net::begun::Begun;
 use crate::net::forwarded::Peer;
 use crate::net::head::{self, Spelling, USUAL};
 use crate::net::linger::linger;
+use crate::net::patient::Patient;
 use crate::net::reply::Reply;
 use crate::telemetry::Metrics;
 use crate::tunnel::{Leg, Start, Tunnel};
@@ -76,7 +74,7 @@ type Free = (Stream, Bytes);
 pub(super) async fn serve_connection(arrival: Arrival, local: Rc<Local>) {
     let Arrival { tcp, peer, front, seat, welcome } = arrival;
     let era = front.era();
-    let (secured, peer) = match secure(tcp, peer, &front, &local).await {
+    let (secured, peer) = match receive(tcp, peer, &front, &local).await {
         Ok(secured) => secured,
         Err(error) => return tracing::debug!(%peer, %error, "connection lost"),
     };
@@ -93,36 +91,6 @@ pub(super) async fn serve_connection(arrival: Arrival, local: Rc<Local>) {
         }
         None => linger(stream, LINGER).await,
     }
-}
-
-/// Speaks TLS, where the listener wants it.
-async fn secure(
-    tcp: std::net::TcpStream,
-    address: SocketAddr,
-    front: &Front,
-    local: &Local,
-) -> io::Result<(Secured, Peer)> {
-    let tcp = TcpStream::from_std(tcp)?;
-    let Some(tls) = front.serving.load().tls.clone() else {
-        let plain = Secured { stream: Stream::Tcp(tcp), certificate: None, http2: false };
-        return Ok((plain, Peer { address, secure: false, certificate: None }));
-    };
-    let shaking = async {
-        // Who says nothing is to take nobody's turn.
-        let tcp = tls.greet(tcp).await?;
-        // Never closed. Who waits here waits in the order of arrival.
-        let _turn = local.tls_handshakes.acquire().await;
-        tls.accept(tcp).await
-    };
-    // Boxed: only few listeners come here, and for a moment.
-    let shaken = tokio::select! {
-        shaken = Box::pin(timeout(tls.timeout, shaking)) => shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
-        () = front.closed.cancelled() => Err(io::ErrorKind::Interrupted.into()),
-    };
-    front.metrics.tls_handshake(if shaken.is_ok() { "ok" } else { "failed" });
-    let mut secured = shaken?;
-    let certificate = secured.certificate.take();
-    Ok((secured, Peer { address, secure: true, certificate }))
 }
 
 impl Visit {
@@ -183,6 +151,7 @@ impl Visit {
             .max_buf_size(MAX_HEAD)
             .keep_alive(self.front.serving.load().keep_alive && self.welcome)
             .header_read_timeout(self.head_timeout());
+        let stream = Patient::new(stream, self.front.serving.load().send_timeout);
         let mut connection = http.serve_connection(TokioIo::new(stream), service);
         let mut over = pin!(self.era.cancelled());
         let mut graceful = false;
@@ -204,7 +173,7 @@ impl Visit {
             }
         }
         let parts = connection.into_parts();
-        Some(parts.io.into_inner().into_parts(parts.read_buf))
+        Some(parts.io.into_inner().into_inner().into_parts(parts.read_buf))
     }
 
     async fn answer(&self, head: request::Parts, body: Option<Incoming>) -> Reply {

@@ -24,6 +24,8 @@ use crate::fault::Fault;
 use crate::lifecycle::Lifecycle;
 use crate::net::Stream;
 use crate::net::h2_meter::H2Meter;
+use crate::net::paced::{Taker, Watched};
+use crate::net::patient::Patient;
 use crate::net::reply::{Reply, refusal};
 
 /// Requests that may be under way at once on a connection.
@@ -50,13 +52,17 @@ const GOAWAY_PATIENCE: Duration = Duration::from_secs(5);
 impl Visit {
     /// Answers requests until the connection is over.
     pub(super) async fn serve_http2(self: Rc<Self>, stream: Stream) {
-        let visit = self.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
-            let visit = visit.clone();
-            async move { Ok::<_, Infallible>(visit.answer_stream(request).await) }
+        let patience = self.front.serving.load().send_timeout;
+        let streams = Streams::new(&self.local.lifecycle, patience);
+        let service = service_fn(|request: Request<Incoming>| {
+            let (visit, taker) = (self.clone(), streams.next_taker());
+            async move {
+                let reply = visit.answer_stream(request).await;
+                Ok::<_, Infallible>(reply.map(|body| Watched::new(body, taker)))
+            }
         });
-        let streams = Streams::new(&self.local.lifecycle);
-        let connection = builder(&streams).serve_connection(TokioIo::new(H2Meter::new(stream)), service);
+        let stream = Patient::new(H2Meter::new(stream), patience);
+        let connection = builder(&streams).serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
         let result = tokio::select! {
             result = connection.as_mut() => result,
@@ -146,14 +152,26 @@ fn join_cookies(headers: &mut HeaderMap) {
 struct Streams {
     lifecycle: Lifecycle,
     open: watch::Sender<usize>,
+    /// How long a client may take nothing of an answer.
+    patience: Duration,
+    /// Of the request that hyper has just had answered; its stream comes next.
+    taker: Rc<Cell<Taker>>,
 }
 
 /// Counts as one while it lives.
 struct Open(watch::Sender<usize>);
 
 impl Streams {
-    fn new(lifecycle: &Lifecycle) -> Self {
-        Streams { lifecycle: lifecycle.clone(), open: watch::Sender::default() }
+    fn new(lifecycle: &Lifecycle, patience: Duration) -> Self {
+        let lifecycle = lifecycle.clone();
+        Streams { lifecycle, open: watch::Sender::default(), patience, taker: Rc::default() }
+    }
+
+    /// For the stream that is given here next.
+    fn next_taker(&self) -> Taker {
+        let taker = Taker::default();
+        self.taker.set(taker.clone());
+        taker
     }
 
     /// Resolves when there has been no stream for `patience`.
@@ -172,9 +190,13 @@ impl Streams {
 
 impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
     fn execute(&self, stream: F) {
-        let open = Open::new(&self.open);
+        let (open, taker, patience) = (Open::new(&self.open), self.taker.take(), self.patience);
         self.lifecycle.spawn(async move {
-            stream.await;
+            tokio::select! {
+                () = stream => {}
+                // Dropped, it is reset.
+                () = taker.stalls(patience) => {}
+            }
             drop(open);
         });
     }

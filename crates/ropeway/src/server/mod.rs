@@ -3,6 +3,7 @@
 pub mod accept;
 pub mod connection;
 mod http2;
+mod reception;
 pub mod request;
 pub mod router;
 pub mod seats;

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::{CONNECTION, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::uri::Authority;
 use http::{Method, StatusCode, Version, request};
 use hyper::body::Incoming;
@@ -20,6 +20,9 @@ use crate::net::forwarded::Peer;
 use crate::net::reply::{ERROR_HEADER, Reply, refusal};
 use crate::tunnel::TunnelId;
 use crate::upstream::websocket::Upgrade;
+
+/// The type of server-sent events.
+const EVENTS: &[u8] = b"text/event-stream";
 
 /// What a request leaves behind when its answer is a 101.
 pub(super) struct Opening {
@@ -53,6 +56,10 @@ pub(super) async fn answer(
     }
     if upgraded.is_none() && visit.era.is_cancelled() {
         reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    let pause = front.serving.load().answer_pause;
+    if let Some(pause) = pause.filter(|_| !is_event_stream(reply.headers())) {
+        reply = reply.map(|body| body.paced(pause));
     }
     let error = reply.headers().get(ERROR_HEADER).and_then(|label| label.to_str().ok());
     front.metrics.answered(reply.status(), error);
@@ -133,6 +140,12 @@ fn check_form(head: &request::Parts) -> Result<(), Fault> {
         (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
         _ => Err(Fault::TransferCoding),
     }
+}
+
+/// Whether an answer may be silent for as long as nothing happens (WHATWG HTML 9.2).
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    kind.get(..EVENTS.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(EVENTS))
 }
 
 /// Whether this is a host, maybe with a port, and nothing else.

@@ -49,6 +49,10 @@ pub struct Serving {
     pub keep_alive: bool,
     /// How long a connection may take until the head of its next request is here, idle time included.
     pub head_timeout: Duration,
+    /// How long a client may take nothing of what it is sent.
+    pub send_timeout: Duration,
+    /// How long a server may pause within an answer, if not for ever.
+    pub answer_pause: Option<Duration>,
     /// How many connections there may be.
     pub max_connections: usize,
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::{
     Check, Diagnostic, NotYet, Reader, Spanned, Untyped,
     drain::Drain,
+    proxy_protocol::ProxyProtocol,
     server_tls::{ClientAuth, TlsVersion},
     tracing::Tracing,
     types::{
@@ -37,6 +38,15 @@ pub struct HttpServer {
     /// 1s to 60s, what is beyond counts as these. Default: 60s. It does not concern WebSocket connections.
     #[serde(default = "keep_alive_timeout")]
     pub keep_alive_timeout: GoDuration,
+    /// How long a client may take nothing of an answer that is being sent, 1ms to 60s; then its connection is closed, or
+    /// its request reset where HTTP/2 is spoken. Default: 60s. It does not concern WebSocket connections.
+    #[serde(default = "send_timeout")]
+    pub send_timeout: Timeout,
+    /// How long a server may send nothing within an answer that it has begun; 0s: for ever. Then the answer is cut off.
+    /// Server-sent events (`text/event-stream`) may pause for ever in any case. Default: 5m. It does not concern WebSocket
+    /// connections.
+    #[serde(default = "answer_pause_timeout")]
+    pub answer_pause_timeout: GoDuration,
     /// How many connections may be open at once, WebSocket connections included; more wait to be accepted.
     /// Default: 10240.
     #[serde(default = "max_connections")]
@@ -57,6 +67,10 @@ pub struct HttpServer {
     /// peers send in these headers is replaced.
     #[serde(default)]
     pub trusted_proxies: Option<Vec<IpRange>>,
+    /// Load balancers in front of this server that begin each connection with a header of the PROXY protocol, version 1
+    /// or 2, TLS or not. What it says is the client's address, as if it had connected itself. Default: none.
+    #[serde(default)]
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Which clients may connect at all; others get 403.
     #[serde(default)]
     pub ip_filter: Option<IpFilter>,
@@ -275,6 +289,9 @@ impl Check for HttpServer {
         self.check_certificates(reader);
         self.check_clients(reader);
         self.drain.check(reader);
+        if let Some(proxies) = &self.proxy_protocol {
+            proxies.check(reader);
+        }
         if self.busy_poll.get() > MAX_BUSY_POLL {
             reader.report(
                 Diagnostic::error("`busyPoll` is at most 1ms")
@@ -356,6 +373,14 @@ fn check_match(reader: &Reader, span: super::Span, is_empty: bool) {
 
 const fn tls_handshake_timeout() -> Timeout {
     Timeout::from_secs(10).expect("within its bounds")
+}
+
+const fn send_timeout() -> Timeout {
+    Timeout::from_secs(60).expect("within its bounds")
+}
+
+const fn answer_pause_timeout() -> GoDuration {
+    GoDuration::from_secs(5 * 60)
 }
 
 const fn yes() -> bool {

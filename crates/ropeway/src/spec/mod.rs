@@ -17,6 +17,7 @@ pub mod passive;
 pub mod pipeline;
 pub mod pool;
 pub mod pool_filter;
+pub mod proxy_protocol;
 mod read_error;
 mod reader;
 mod render;

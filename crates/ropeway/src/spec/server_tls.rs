@@ -74,6 +74,7 @@ impl HttpServer {
         let min = |server: &HttpServer| server.min_tls_version.as_deref().copied();
         let max = |server: &HttpServer| server.max_tls_version.as_deref().copied();
         *self.https == *other.https
+            && self.proxy_protocol == other.proxy_protocol
             && self.offers_http2() == other.offers_http2()
             && authorities(self) == authorities(other)
             && auth(self) == auth(other)

@@ -67,6 +67,8 @@ pub(super) fn serving(
         pipelines: pipelines.clone(),
         keep_alive: spec.keep_alive,
         head_timeout: spec.keep_alive_timeout.get().clamp(HEAD_TIMEOUT.0, HEAD_TIMEOUT.1),
+        send_timeout: spec.send_timeout.get(),
+        answer_pause: Some(spec.answer_pause_timeout.get()).filter(|pause| !pause.is_zero()),
         max_connections: spec.max_connections.get() as usize,
         name,
     }

@@ -30,6 +30,11 @@ fn handshake() {
 }
 
 #[test]
+fn proxy_protocol() {
+    run("proxy_protocol", 50_000, 500);
+}
+
+#[test]
 fn yaml() {
     run("yaml", 1_000, 200);
 }

@@ -5,11 +5,13 @@
 mod handshake;
 mod head;
 mod inspector;
+mod proxy_protocol;
 mod yaml;
 
 pub use handshake::handshake;
 pub use head::head;
 pub use inspector::inspector;
+pub use proxy_protocol::proxy_protocol;
 pub use yaml::yaml;
 
 use crate::simulation::{self, Choices};
@@ -18,8 +20,14 @@ use crate::simulation::{self, Choices};
 pub type Target = fn(&[u8]);
 
 /// All of them, with their names.
-pub const TARGETS: [(&str, Target); 5] =
-    [("inspector", inspector), ("head", head), ("handshake", handshake), ("yaml", yaml), ("relay", relay)];
+pub const TARGETS: [(&str, Target); 6] = [
+    ("inspector", inspector),
+    ("head", head),
+    ("handshake", handshake),
+    ("proxy_protocol", proxy_protocol),
+    ("yaml", yaml),
+    ("relay", relay),
+];
 
 /// A tunnel whose streams do what the bytes say: see [`simulation`].
 pub fn relay(data: &[u8]) {

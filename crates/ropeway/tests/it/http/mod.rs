@@ -3,10 +3,13 @@
 mod bodies;
 mod connections;
 mod exchange;
+mod addresses;
 mod h2;
 mod hygiene;
+mod proxied;
 mod real;
 mod routing;
+mod stalls;
 
 use std::net::SocketAddr;
 

@@ -14,16 +14,16 @@ use super::Setup;
 use crate::tls::shows;
 
 /// A gateway that speaks TLS, and a way to it for clients that speak HTTP/2 and know nothing of TLS.
-struct Front {
+pub(super) struct Front {
     gateway: TestGateway,
-    tls: Initiator,
+    pub(super) tls: Initiator,
     /// The documents without what is to stand behind `https`.
     documents: String,
 }
 
 impl Front {
     /// Leads every path to `backend`, with further lines of the server.
-    fn to(backend: SocketAddr, server: &str) -> Self {
+    pub(super) fn to(backend: SocketAddr, server: &str) -> Self {
         let authority = Authority::new();
         let identity = authority.issue(&["localhost"]);
         let server = format!("{server}{}", shows(&identity));
@@ -35,7 +35,7 @@ impl Front {
         Front { gateway, tls, documents }
     }
 
-    fn connect(&self) -> H2Peer {
+    pub(super) fn connect(&self) -> H2Peer {
         H2Peer::connect(self.tls.address, &[])
     }
 }
