@@ -3,6 +3,7 @@
 use core::str;
 
 use crate::header::{CONTROL_PAYLOAD_MAX, Header};
+use crate::inspector::{Inspector, Outcome, Role, Rules};
 use crate::mask::apply_mask;
 use crate::opcode::{CloseCode, OpCode};
 use crate::violation::Violation;
@@ -54,6 +55,19 @@ impl CloseFrame {
     /// Builds a Close frame without a code, which answers one without a code.
     pub fn empty(mask: Option<[u8; 4]>) -> CloseFrame {
         CloseFrame(control_frame(OpCode::Close, &[], mask))
+    }
+
+    /// The frame that these bytes of `sender` are; `None` if they are anything else than one whole, valid Close.
+    pub fn from_wire(bytes: &[u8], sender: Role) -> Option<CloseFrame> {
+        let rules = Rules { sender, deflate: false, max_message: 0, validate_utf8: false };
+        match Inspector::new(rules).advance(bytes).outcome {
+            Outcome::Control(close) if close.opcode == OpCode::Close && close.wire_len == bytes.len() => {
+                let mut frame = ControlFrame { bytes: [0; ControlFrame::MAX], len: bytes.len() as u8 };
+                frame.bytes.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+                Some(CloseFrame(frame))
+            }
+            _ => None,
+        }
     }
 
     /// The frame as it goes on the wire.

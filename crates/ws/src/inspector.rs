@@ -1,11 +1,15 @@
 //! One direction of a WebSocket: bytes in, a judgement out.
 
+mod saved;
+
 use crate::close::parse_close;
 use crate::header::{CONTROL_PAYLOAD_MAX, Lead, RSV1};
 use crate::mask::{apply_mask, rotate};
 use crate::opcode::{CloseCode, OpCode};
 use crate::utf8::Utf8;
 use crate::violation::Violation;
+
+pub use self::saved::{RestoreError, Saved};
 
 /// Who sends the bytes of a direction.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

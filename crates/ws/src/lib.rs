@@ -52,6 +52,11 @@
 //!
 //! A Close is the sender's last frame: having met it, the caller stops forwarding. To go on calling is safe.
 //!
+//! # From one process to another
+//!
+//! [`Inspector::save`] gives what an inspector knows as a few bytes, [`Inspector::restore`] goes on from there and
+//! trusts none of them.
+//!
 //! # The handshake
 //!
 //! [`handshake`] checks a client's request and a backend's answer to it, [`extensions`] reads what both say about
@@ -77,7 +82,7 @@ mod violation;
 
 pub use close::{CloseFrame, ClosePayload, ControlFrame, control_frame, parse_close};
 pub use header::{CONTROL_PAYLOAD_MAX, Header, RSV1};
-pub use inspector::{Control, Inspector, Outcome, Role, Rules, Step};
+pub use inspector::{Control, Inspector, Outcome, RestoreError, Role, Rules, Saved, Step};
 pub use mask::apply_mask;
 pub use opcode::{CloseCode, OpCode};
 pub use utf8::Utf8;

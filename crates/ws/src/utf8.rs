@@ -42,6 +42,18 @@ impl Utf8 {
         self.begun_len == 0
     }
 
+    /// The bytes of the character that is half done.
+    pub(crate) fn begun(&self) -> &[u8] {
+        self.begun.get(..usize::from(self.begun_len)).unwrap_or_default()
+    }
+
+    /// A text that goes on within a character of which `begun` has come; `None` if no text ends so.
+    pub(crate) fn resumed(begun: &[u8]) -> Option<Utf8> {
+        let mut text = Utf8::new();
+        text.push(begun).ok()?;
+        (text.begun() == begun).then_some(text)
+    }
+
     /// Adds a byte to the character that is begun, or begins one.
     fn extend(&mut self, byte: u8) -> Result<(), Impossible> {
         let at = usize::from(self.begun_len);

@@ -78,6 +78,60 @@ impl Violation {
         }
     }
 
+    /// How many bytes [`Violation::to_bytes`] gives.
+    pub const BYTES: usize = 1 + 2 * 8;
+
+    /// The violation for another process: the number of its rule, and its two figures.
+    pub fn to_bytes(self) -> [u8; Violation::BYTES] {
+        let (number, figures) = match self {
+            Violation::ClosePayloadTooShort => (0, [0; 2]),
+            Violation::CloseCodeInvalid { code } => (1, [code.into(), 0]),
+            Violation::CloseReasonNotUtf8 => (2, [0; 2]),
+            Violation::ContinuationUnexpected => (3, [0; 2]),
+            Violation::ControlFragmented => (4, [0; 2]),
+            Violation::ControlTooLong => (5, [0; 2]),
+            Violation::LengthNotMinimal => (6, [0; 2]),
+            Violation::LengthTooLarge => (7, [0; 2]),
+            Violation::MaskForbidden => (8, [0; 2]),
+            Violation::MaskMissing => (9, [0; 2]),
+            Violation::MessageInterrupted => (10, [0; 2]),
+            Violation::MessageTooBig { limit, size } => (11, [limit, size]),
+            Violation::ReservedBits => (12, [0; 2]),
+            Violation::ReservedOpcode => (13, [0; 2]),
+            Violation::TextNotUtf8 => (14, [0; 2]),
+        };
+        let mut bytes = [number; Violation::BYTES];
+        let figures = figures.into_iter().flat_map(u64::to_be_bytes);
+        bytes.iter_mut().skip(1).zip(figures).for_each(|(to, from)| *to = from);
+        bytes
+    }
+
+    /// The violation that was these bytes; `None` if none was.
+    pub fn from_bytes(bytes: [u8; Violation::BYTES]) -> Option<Violation> {
+        let (&[number], figures) = bytes.split_first_chunk()?;
+        let (&limit, size) = figures.split_first_chunk()?;
+        let (limit, size) = (u64::from_be_bytes(limit), u64::from_be_bytes(*size.first_chunk()?));
+        let violation = match number {
+            0 => Violation::ClosePayloadTooShort,
+            1 => Violation::CloseCodeInvalid { code: limit as u16 },
+            2 => Violation::CloseReasonNotUtf8,
+            3 => Violation::ContinuationUnexpected,
+            4 => Violation::ControlFragmented,
+            5 => Violation::ControlTooLong,
+            6 => Violation::LengthNotMinimal,
+            7 => Violation::LengthTooLarge,
+            8 => Violation::MaskForbidden,
+            9 => Violation::MaskMissing,
+            10 => Violation::MessageInterrupted,
+            11 => Violation::MessageTooBig { limit, size },
+            12 => Violation::ReservedBits,
+            13 => Violation::ReservedOpcode,
+            14 => Violation::TextNotUtf8,
+            _ => return None,
+        };
+        (violation.to_bytes() == bytes).then_some(violation)
+    }
+
     /// Where the rule stands, as `RFC 6455 5.2`.
     pub const fn section(self) -> &'static str {
         match self {

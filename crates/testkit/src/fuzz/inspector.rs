@@ -2,14 +2,15 @@
 
 use ws::{Role, Rules, Violation};
 
-use self::transcript::{Transcript, feed};
+use self::transcript::{Transcript, feed, feed_moving};
 use crate::frame::frame;
 
 // One reading of what an inspector says, for the tests of `ws` and for this.
 #[path = "../../../ws/tests/it/transcript.rs"]
 mod transcript;
 
-/// Judges a stream as a whole, byte by byte and in pieces, which must come to the same.
+/// Judges a stream as a whole, in pieces, and byte by byte with an inspector that moves to another process behind each:
+/// all must come to the same.
 ///
 /// | bytes | say |
 /// |---|---|
@@ -26,7 +27,7 @@ pub fn inspector(data: &[u8]) {
         validate_utf8: flags & 4 != 0,
     };
     let whole = feed(rules, [stream]);
-    for pieces in [feed(rules, Pieces { rest: stream, sizes, next: 0 }), feed(rules, stream.chunks(1))] {
+    for pieces in [feed(rules, Pieces { rest: stream, sizes, next: 0 }), feed_moving(rules, stream.chunks(1))] {
         assert_eq!(comparable(&pieces), comparable(&whole));
         assert!(pieces.forwarded >= whole.forwarded && pieces.proven_at <= whole.proven_at);
     }

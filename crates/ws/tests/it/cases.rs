@@ -81,7 +81,7 @@ fn every_violation_has_its_own_label_and_a_reason_that_fits_a_close_frame() {
 }
 
 impl Case {
-    fn stream(&self) -> Vec<u8> {
+    pub(crate) fn stream(&self) -> Vec<u8> {
         let bad = self.bad.as_ref().map_or(&[][..], |bad| &bad.bytes);
         [&self.good, bad].concat()
     }

@@ -9,6 +9,7 @@ mod handshake;
 mod limits;
 mod outgoing;
 mod random;
+mod saved;
 mod table;
 mod text;
 mod transcript;

@@ -29,6 +29,23 @@ pub(crate) struct Control {
 
 /// Presents `pieces` as a relay does: what is left over comes again in front of the next piece.
 pub(crate) fn feed<'a>(rules: Rules, pieces: impl IntoIterator<Item = &'a [u8]>) -> Transcript {
+    feed_through(rules, pieces, |_| {})
+}
+
+/// The same, with an inspector that is saved and restored behind every piece.
+pub(crate) fn feed_moving<'a>(rules: Rules, pieces: impl IntoIterator<Item = &'a [u8]>) -> Transcript {
+    feed_through(rules, pieces, |inspector| {
+        let saved = inspector.save();
+        *inspector = Inspector::restore(saved.as_bytes()).expect("what was saved");
+        assert_eq!(inspector.save().as_bytes(), saved.as_bytes(), "it is saved as it was");
+    })
+}
+
+fn feed_through<'a>(
+    rules: Rules,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+    behind_each: impl Fn(&mut Inspector),
+) -> Transcript {
     let mut inspector = Inspector::new(rules);
     let mut seen = Transcript::default();
     let mut held = Vec::new();
@@ -37,6 +54,7 @@ pub(crate) fn feed<'a>(rules: Rules, pieces: impl IntoIterator<Item = &'a [u8]>)
         held.extend_from_slice(piece);
         presented += piece.len();
         seen.end = drain(&mut inspector, &mut held, &mut seen);
+        behind_each(&mut inspector);
         if seen.end.is_some() {
             seen.proven_at = presented;
             break;
@@ -74,6 +92,8 @@ fn drain(inspector: &mut Inspector, held: &mut Vec<u8>, seen: &mut Transcript) -
             }
             Outcome::Violation(violation) => {
                 let again = inspector.advance(held);
+                let moved = Inspector::restore(inspector.save().as_bytes()).expect("what was saved");
+                assert_eq!(moved.clone().advance(held), again, "nor does it get lost on the way");
                 assert_eq!((again.settled, again.outcome), (0, step.outcome), "a violation is for good");
                 return Some(violation);
             }
