@@ -88,6 +88,11 @@ impl Inspector {
         Step { settled: bytes.len() - rest.len(), outcome }
     }
 
+    /// Who sends the bytes.
+    pub const fn sender(&self) -> Role {
+        self.rules.sender
+    }
+
     /// Changes the size limit from the next frame header on; the message in progress is held to it as a whole.
     pub const fn set_max_message(&mut self, max: u64) {
         self.rules.max_message = max;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -44,6 +45,47 @@ impl Stream {
     /// One that runs over `other`; for tests.
     pub fn other(other: impl Duplex + 'static) -> Self {
         Boxed::Other(Box::new(other)).into()
+    }
+
+    /// The connection over a socket that another process has given away, whatever it was set to.
+    ///
+    /// # Errors
+    /// It is no stream of TCP or of a Unix socket, or the runtime cannot wait for it.
+    pub fn adopt(socket: OwnedFd) -> io::Result<Self> {
+        let socket = socket2::Socket::from(socket);
+        let address = socket.local_addr()?;
+        if socket.r#type()? != socket2::Type::STREAM
+            || !(address.is_unix() || address.is_ipv4() || address.is_ipv6())
+        {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        socket.set_nonblocking(true)?;
+        if address.is_unix() {
+            return Ok(Boxed::Unix(UnixStream::from_std(socket.into())?).into());
+        }
+        Ok(Stream::Tcp(TcpStream::from_std(socket.into())?))
+    }
+
+    /// Whether all of the connection's state is with the kernel, so that [`Stream::duplicate`] is a whole copy.
+    pub fn can_move(&self) -> bool {
+        match self {
+            Stream::Tcp(_) => true,
+            Stream::Boxed(boxed) => matches!(**boxed, Boxed::Unix(_)),
+        }
+    }
+
+    /// The same connection under a second descriptor.
+    ///
+    /// # Errors
+    /// There is no descriptor left, or the stream [cannot](Stream::can_move).
+    pub fn duplicate(&self) -> io::Result<OwnedFd> {
+        match self {
+            Stream::Tcp(tcp) => tcp.as_fd().try_clone_to_owned(),
+            Stream::Boxed(boxed) => match &**boxed {
+                Boxed::Unix(unix) => unix.as_fd().try_clone_to_owned(),
+                Boxed::Tls(_) | Boxed::Other(_) => Err(io::ErrorKind::Unsupported.into()),
+            },
+        }
     }
 
     /// Reads into `room`; 0 bytes mean the peer will send no more.

@@ -218,7 +218,12 @@ fn start_tunnel(opening: Opening, client: Leg, metrics: &Arc<Metrics>, seat: Sea
     );
     let start = Start { id, route, address, account, deflate, client, server };
     let tunnel = Tunnel::new(start, &local.registry);
-    local.lifecycle.spawn(Running { tunnel, metrics: metrics.clone(), _seat: seat });
+    run_tunnel(tunnel, metrics.clone(), seat, local);
+}
+
+/// Gives a tunnel a task, and a seat to its end.
+pub(super) fn run_tunnel(tunnel: Tunnel, metrics: Arc<Metrics>, seat: Seat, local: &Local) {
+    local.lifecycle.spawn(Running { tunnel, metrics, _seat: seat });
 }
 
 /// A tunnel's task. By hand, as an `async` block would hold the tunnel twice.
@@ -233,7 +238,8 @@ impl Future for Running {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
         spin::note();
-        let record = ready!(Pin::new(&mut self.tunnel).poll(cx));
+        // None: it goes on in another process, which will say how it ends.
+        let Some(record) = ready!(Pin::new(&mut self.tunnel).poll(cx)) else { return Poll::Ready(()) };
         record.log();
         record.tell();
         self.metrics.ended(record.cause.ended_by(), record.cause.to_string());

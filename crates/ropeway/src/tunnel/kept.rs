@@ -14,6 +14,16 @@ impl Kept {
         Kept { bytes: bytes.into(), paid: 0, settled: 0 }
     }
 
+    /// `bytes`, of which the first `owed` are owed.
+    pub(super) fn with_owed(bytes: &[u8], owed: usize) -> Self {
+        Kept { bytes: bytes.into(), paid: 0, settled: owed as u32 }
+    }
+
+    /// What is owed, and behind it the tail.
+    pub(super) fn unpaid(&self) -> &[u8] {
+        &self.bytes[self.paid as usize..]
+    }
+
     pub(super) fn owed(&self) -> &[u8] {
         &self.bytes[self.paid as usize..self.settled as usize]
     }

@@ -1,14 +1,16 @@
 //! WebSocket tunnels: from the two handshaken connections to the record of how it ended.
 //!
 //! A tunnel is one task and one future that polls both directions on every wake. `relay` moves the bytes,
-//! [`farewell`] says how it ends, [`registry`] is where others find it.
+//! [`farewell`] says how it ends, [`registry`] is where others find it, [`frozen`] how it goes on in another process.
 
 pub mod drain;
 pub mod farewell;
+pub mod frozen;
 pub mod policy;
 pub mod registry;
 mod account;
 mod count;
+mod hold;
 mod kept;
 mod record;
 mod relay;
@@ -26,14 +28,17 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use ws::{Inspector, Role, Rules};
 
 use self::farewell::Cause;
+use self::frozen::FrozenEnding;
+use self::hold::Hold;
 use self::policy::Policy;
 use self::record::{CloseSeen, Codes};
-use self::registry::{Entry, Moved, Progress, Registry};
+use self::registry::{Entry, Identity, Moved, Progress, Registry};
 use self::relay::{Direction, News};
 use crate::net::Stream;
 
 pub use self::account::{Account, Claim, Observer};
 pub use self::count::{Count, Counts};
+pub use self::hold::Movable;
 pub use self::record::Record;
 
 /// One end of a tunnel.
@@ -79,7 +84,8 @@ pub struct Start {
     pub server: Leg,
 }
 
-/// A live tunnel. Resolves to the record of its end, once both sides were told and both connections are over.
+/// A live tunnel. Resolves to the record of its end, once both sides were told and both connections are over; to none
+/// when it was [released](registry::Registries::release) and goes on in another process.
 ///
 /// Cancel safe between polls in that no byte is lost; dropped, it cuts both connections without a word.
 pub struct Tunnel {
@@ -104,6 +110,16 @@ struct Ending {
     deadline: Pin<Box<Sleep>>,
 }
 
+impl Ending {
+    /// Of a tunnel that was opened at `opened`.
+    fn thaw(frozen: FrozenEnding, opened: std::time::Instant) -> Self {
+        let FrozenEnding { until_end, left, cause, codes } = frozen;
+        let now = Instant::now();
+        let began = opened.checked_add(until_end).map_or(now, Instant::from_std);
+        Ending { began, cause, codes, deadline: Box::pin(sleep_until(now + left)) }
+    }
+}
+
 impl Leg {
     /// Ends a server's side that found no client.
     pub fn decline(mut self, policy: &Policy) {
@@ -119,12 +135,21 @@ impl Tunnel {
     /// Enters the tunnel in `registry`, where it stays until it has resolved or is dropped.
     pub fn new(start: Start, registry: &Rc<Registry>) -> Self {
         let [from_client, from_server] = inspectors(&start.account.policy(), start.deflate);
+        let is_movable = start.client.stream.can_move() && start.server.stream.can_move();
+        let entry = registry.enter(Identity {
+            id: start.id,
+            route: start.route,
+            client: start.address,
+            account: start.account,
+            opened: std::time::Instant::now(),
+            is_movable,
+        });
         Tunnel {
             to_server: Direction::new(from_client, &start.client.early, false),
             to_client: Direction::new(from_server, &start.server.early, true),
             client: start.client.stream,
             server: start.server.stream,
-            entry: registry.enter(start.id, start.route, start.address, start.account),
+            entry,
             ending: None,
         }
     }
@@ -305,19 +330,22 @@ fn inspectors(policy: &Policy, deflate: bool) -> [Inspector; 2] {
 }
 
 impl Future for Tunnel {
-    type Output = Record;
+    type Output = Option<Record>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Record> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Record>> {
         let tunnel = &mut *self;
         if tunnel.entry.waker.borrow().is_none() {
             *tunnel.entry.waker.borrow_mut() = Some(cx.waker().clone());
+        }
+        if tunnel.entry.hold.get() != Hold::None {
+            return tunnel.poll_held();
         }
         let poll = catch_unwind(AssertUnwindSafe(|| tunnel.poll_relay(cx))).unwrap_or_else(|_| {
             tracing::error!(id = %tunnel.entry.id, "fault in the gateway: this tunnel ends");
             catch_unwind(AssertUnwindSafe(|| tunnel.poll_after_panic(cx))).unwrap_or(Poll::Ready(()))
         });
         tunnel.note_progress();
-        poll.map(|()| tunnel.record())
+        poll.map(|()| Some(tunnel.record()))
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,41 +17,52 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::drain::{Drain, Whose};
 use super::farewell::Cause;
-use super::{Claim, TunnelId};
+use super::frozen::Frozen;
+use super::hold::{Freezing, Hold};
+use super::{Claim, Movable, TunnelId};
 use crate::lifecycle::Lifecycle;
 
 /// The live tunnels of one worker.
 #[derive(Default)]
 pub struct Registry {
-    live: RefCell<HashMap<TunnelId, Rc<Entry>>>,
+    pub(super) live: RefCell<HashMap<TunnelId, Rc<Entry>>>,
     /// What tunnels that have ended had moved.
     ended: Cell<Progress>,
     /// All tunnels are to end, those that begin from now on included.
     order: Cell<Option<Cause>>,
+    pub(super) freezing: RefCell<Option<Freezing>>,
 }
 
 /// The word to a tunnel that it is to end. It is said once: the first cause stays.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Order {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Order {
     None,
     Given(Cause),
     Heard,
 }
 
-/// What a tunnel shows to the rest of its worker.
-pub(super) struct Entry {
-    registry: Rc<Registry>,
+/// What does not change of a tunnel.
+pub(super) struct Identity {
     pub(super) id: TunnelId,
     pub(super) opened: Instant,
     /// `server/rule/path`.
     pub(super) route: Arc<str>,
     pub(super) client: IpAddr,
     pub(super) account: Claim,
+    /// It can go on in another process.
+    pub(super) is_movable: bool,
+}
+
+/// What a tunnel shows to the rest of its worker.
+pub(super) struct Entry {
+    pub(super) registry: Rc<Registry>,
+    identity: Identity,
     pub(super) progress: Cell<Progress>,
     /// The generation of the policy that the tunnel obeys.
     pub(super) obeyed: Cell<u32>,
     /// Given from outside, heard by the tunnel.
     order: Cell<Order>,
+    pub(super) hold: Cell<Hold>,
     pub(super) waker: RefCell<Option<Waker>>,
 }
 
@@ -83,6 +95,21 @@ pub enum Ask {
     Totals(oneshot::Sender<(usize, Progress)>),
     /// To end some of them.
     Drain(Drain),
+    /// How many can go on in another process.
+    Movable(oneshot::Sender<Movable>),
+    /// To hold still, so many at most.
+    Freeze {
+        /// Which ones.
+        whose: Whose,
+        /// How many at most.
+        most: usize,
+        /// Where they go.
+        reply: oneshot::Sender<io::Result<Vec<Frozen>>>,
+    },
+    /// To have those that hold still go on.
+    Resume,
+    /// To have those that hold still leave.
+    Release,
 }
 
 impl Registries {
@@ -101,13 +128,26 @@ impl Registries {
 
     /// Where every worker will say how many tunnels it has, and what they have moved.
     pub fn totals(&self) -> Vec<oneshot::Receiver<(usize, Progress)>> {
+        self.ask_each(Ask::Totals)
+    }
+
+    /// Asks every worker; where each will answer.
+    pub(super) fn ask_each<T>(
+        &self,
+        question: impl Fn(oneshot::Sender<T>) -> Ask,
+    ) -> Vec<oneshot::Receiver<T>> {
         let mut answers = Vec::new();
         self.ask(|| {
             let (reply, answer) = oneshot::channel();
             answers.push(answer);
-            Ask::Totals(reply)
+            question(reply)
         });
         answers
+    }
+
+    /// How many workers there are.
+    pub(super) fn workers(&self) -> usize {
+        self.0.len()
     }
 
     /// How many tunnels are open. Waits for the workers to say so: not to be called on one of them.
@@ -136,31 +176,26 @@ impl Registry {
                         }
                     });
                 }
+                Ask::Movable(reply) => drop(reply.send(self.count_movable())),
+                Ask::Freeze { whose, most, reply } => self.freeze(&whose, most, reply),
+                Ask::Resume => self.resume(),
+                Ask::Release => self.release(),
             }
         }
     }
 
-    pub(super) fn enter(
-        self: &Rc<Self>,
-        id: TunnelId,
-        route: Arc<str>,
-        client: IpAddr,
-        account: Claim,
-    ) -> Rc<Entry> {
-        let order = self.order.get().or_else(|| account.left().map(Cause::Drain));
+    pub(super) fn enter(self: &Rc<Self>, identity: Identity) -> Rc<Entry> {
+        let order = self.order.get().or_else(|| identity.account.left().map(Cause::Drain));
         let entry = Rc::new(Entry {
             registry: self.clone(),
-            id,
-            opened: Instant::now(),
-            route,
-            client,
-            account,
+            identity,
             progress: Cell::default(),
             obeyed: Cell::new(0),
             order: Cell::new(order.map_or(Order::None, Order::Given)),
+            hold: Cell::new(Hold::None),
             waker: RefCell::default(),
         });
-        self.live.borrow_mut().insert(id, entry.clone());
+        self.live.borrow_mut().insert(entry.id, entry.clone());
         entry
     }
 
@@ -178,12 +213,19 @@ impl Registry {
 
     /// Those of its tunnels that are meant and were not told to end.
     pub(super) fn untold(&self, whose: &Whose) -> Vec<Rc<Entry>> {
-        let is_meant = |entry: &Entry| match whose {
+        let is_due = |entry: &Entry| entry.order.get() == Order::None && entry.hold.get() == Hold::None;
+        let live = self.live.borrow();
+        live.values().filter(|entry| is_due(entry) && whose.means(entry)).cloned().collect()
+    }
+}
+
+impl Whose {
+    /// Whether a tunnel is meant.
+    pub(super) fn means(&self, entry: &Entry) -> bool {
+        match self {
             Whose::All => true,
             Whose::Server(account) => Arc::ptr_eq(account, entry.account.account()),
-        };
-        let live = self.live.borrow();
-        live.values().filter(|entry| entry.order.get() == Order::None && is_meant(entry)).cloned().collect()
+        }
     }
 }
 
@@ -192,9 +234,25 @@ impl Entry {
     pub(super) fn tell(&self, cause: Cause) {
         if self.order.get() == Order::None {
             self.order.set(Order::Given(cause));
-            if let Some(waker) = &*self.waker.borrow() {
-                waker.wake_by_ref();
-            }
+            self.wake();
+        }
+    }
+
+    /// Has the tunnel polled. One that was not polled yet will be.
+    pub(super) fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    pub(super) fn order(&self) -> Order {
+        self.order.get()
+    }
+
+    /// Takes up what was said to the tunnel in another process, if anything was.
+    pub(super) fn take_up(&self, order: Order) {
+        if order != Order::None {
+            self.order.set(order);
         }
     }
 
@@ -205,10 +263,21 @@ impl Entry {
         Some(cause)
     }
 
-    /// What the tunnel has moved still counts.
+    /// What the tunnel has moved still counts, unless it goes on elsewhere and counts there.
     pub(super) fn leave(&self) {
         self.registry.live.borrow_mut().remove(&self.id);
-        self.registry.ended.set(self.registry.ended.get() + self.progress.get());
+        if self.hold.get() != Hold::Released {
+            self.registry.ended.set(self.registry.ended.get() + self.progress.get());
+        }
+        self.leave_freezing();
+    }
+}
+
+impl std::ops::Deref for Entry {
+    type Target = Identity;
+
+    fn deref(&self) -> &Identity {
+        &self.identity
     }
 }
 
@@ -216,7 +285,10 @@ impl std::ops::Add for Progress {
     type Output = Progress;
 
     fn add(self, other: Progress) -> Progress {
-        let add = |a: Moved, b: Moved| Moved { messages: a.messages + b.messages, bytes: a.bytes + b.bytes };
+        let add = |a: Moved, b: Moved| Moved {
+            messages: a.messages.saturating_add(b.messages),
+            bytes: a.bytes.saturating_add(b.bytes),
+        };
         Progress {
             to_server: add(self.to_server, other.to_server),
             to_client: add(self.to_client, other.to_client),

@@ -11,6 +11,8 @@
 //!
 //! Nothing is lost when a poll is dropped: between two polls all state is in the struct.
 
+mod frozen;
+
 use std::cell::RefCell;
 use std::pin::pin;
 use std::task::{Context, Poll, ready};

@@ -44,6 +44,16 @@ fn relay() {
     run("relay", 200, 2_000);
 }
 
+#[test]
+fn moving() {
+    run("moving", 200, 2_000);
+}
+
+#[test]
+fn frozen() {
+    run("frozen", 20_000, 500);
+}
+
 /// Every target is a binary of `fuzz/` that calls its entry point and has seeds.
 #[test]
 fn the_fuzzers_are_these() {

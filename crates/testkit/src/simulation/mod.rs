@@ -29,10 +29,22 @@ pub use wire::Wire;
 /// What came of it is not right.
 pub fn run(choices: &Choices) {
     let scenario = Scenario::choose(choices);
-    let mut machine = Machine::new(&scenario, &Rc::default(), choices);
+    judge_run(&scenario, Machine::new(&scenario, &Rc::default(), choices));
+}
+
+/// The same, with a tunnel that goes on in another process now and then.
+///
+/// # Panics
+/// What came of it is not right.
+pub fn run_moving(choices: &Choices) {
+    let scenario = Scenario::choose(choices);
+    judge_run(&scenario, Machine::new(&scenario, &Rc::default(), choices).moving());
+}
+
+fn judge_run(scenario: &Scenario, mut machine: Machine) {
     let judged = catch_unwind(AssertUnwindSafe(|| {
         let record = on_paused_clock(machine.drive());
-        judge::judge(&scenario, &machine, &record);
+        judge::judge(scenario, &machine, &record);
     }));
     assert!(judged.is_ok(), "{scenario:?}");
 }
