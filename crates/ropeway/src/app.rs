@@ -22,11 +22,13 @@ use crate::server::worker::Workers;
 use crate::spec::types::Timeout;
 use crate::supervisor::load::Objects;
 use crate::supervisor::plan::Plan;
+use crate::supervisor::thaw::ThawError;
 use crate::supervisor::{PrepareError, Prepared, Supervisor};
 use crate::telemetry::Metrics;
 use crate::tunnel::drain::{Drain, Pace, Whose};
 use crate::tunnel::farewell::Why;
-use crate::tunnel::registry::Ask;
+use crate::tunnel::frozen::Frozen;
+use crate::tunnel::registry::{Ask, Registries};
 use crate::upstream::health::Watches;
 use crate::upstream::{Dialler, Pool};
 
@@ -154,6 +156,19 @@ impl Gateway {
     /// Where administration listens.
     pub fn admin(&self) -> Option<SocketAddr> {
         self.admin
+    }
+
+    /// Where its tunnels can be asked for, to be moved to another process as well.
+    pub fn registries(&self) -> Registries {
+        self.workers.registries()
+    }
+
+    /// Takes tunnels of another process in; they hold still until `Registries::resume`.
+    ///
+    /// # Errors
+    /// One of them cannot go on here: let go of all by `Registries::release`.
+    pub async fn thaw(&self, frozen: Vec<Frozen>) -> Result<(), ThawError> {
+        self.supervisor.thaw(frozen, &self.workers).await
     }
 
     /// For how many tunnels there are descriptors.

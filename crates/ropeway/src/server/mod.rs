@@ -11,3 +11,4 @@ pub mod serving;
 pub mod tls;
 pub mod worker;
 mod spin;
+mod thaw;

@@ -18,6 +18,7 @@ pub struct Seats {
 /// One seat, given back when dropped.
 pub struct Taken {
     seats: Arc<Seats>,
+    /// None, if it was taken anyway.
     permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -52,6 +53,15 @@ impl Seats {
         Taken { permit: self.free.clone().acquire_owned().await.ok(), seats: self.clone() }
     }
 
+    /// A seat, even if none is left: then the next that is given back is taken away.
+    pub fn take_anyway(self: &Arc<Self>) -> Taken {
+        let permit = self.free.clone().try_acquire_owned().ok();
+        if permit.is_none() {
+            self.surplus.fetch_add(1, Ordering::Relaxed);
+        }
+        Taken { permit, seats: self.clone() }
+    }
+
     /// Whether there was one seat too many, which there is no more.
     fn is_surplus(&self) -> bool {
         let one_less = |surplus: usize| surplus.checked_sub(1);
@@ -61,10 +71,11 @@ impl Seats {
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        if let Some(permit) = self.permit.take()
-            && self.seats.is_surplus()
-        {
-            permit.forget();
+        match (self.permit.take(), self.seats.is_surplus()) {
+            (Some(permit), true) => permit.forget(),
+            // It was taken anyway, and the seat too many was another's.
+            (None, false) => self.seats.free.add_permits(1),
+            (Some(_), false) | (None, true) => {}
         }
     }
 }
@@ -116,5 +127,28 @@ mod tests {
         assert_eq!(take_all(&seats).len(), 0);
         taken.clear();
         assert_eq!(take_all(&seats).len(), 3);
+    }
+
+    #[test]
+    fn a_seat_taken_anyway_is_one_of_those_that_there_are() {
+        let seats = Seats::new(2);
+        let taken = take_all(&seats);
+        let anyway = [seats.take_anyway(), seats.take_anyway()];
+        drop(taken);
+        assert_eq!(take_all(&seats).len(), 0);
+        drop(anyway);
+        assert_eq!(take_all(&seats).len(), 2);
+    }
+
+    #[test]
+    fn a_seat_taken_anyway_may_be_the_last_that_is_given_back() {
+        let seats = Seats::new(2);
+        let mut taken = take_all(&seats);
+        let anyway = seats.take_anyway();
+        taken.pop();
+        drop(anyway);
+        assert_eq!(take_all(&seats).len(), 1);
+        taken.pop();
+        assert_eq!(take_all(&seats).len(), 2);
     }
 }

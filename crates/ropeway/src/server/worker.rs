@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::accept::accept;
@@ -19,6 +19,7 @@ use super::connection::serve_connection;
 use super::seats::Taken;
 use super::serving::Front;
 use super::spin;
+use super::thaw::{Returning, thaw};
 use crate::lifecycle::Lifecycle;
 use crate::net::limits::Room;
 use crate::telemetry::log;
@@ -32,7 +33,7 @@ const TLS_HANDSHAKES: usize = 256;
 /// All workers, as those see them who have work to give or questions to ask.
 #[derive(Clone, Debug)]
 pub struct Workers {
-    all: Arc<[Worker]>,
+    pub(super) all: Arc<[Worker]>,
     stop: CancellationToken,
     room: Room,
     /// The connections that are being refused for want of room.
@@ -40,10 +41,10 @@ pub struct Workers {
 }
 
 #[derive(Debug)]
-struct Worker {
+pub(super) struct Worker {
     inbox: mpsc::UnboundedSender<Job>,
     questions: mpsc::UnboundedSender<Ask>,
-    load: Load,
+    pub(super) load: Load,
 }
 
 /// How many connections a worker has. Those that are refused have a count of their own.
@@ -55,6 +56,8 @@ pub enum Job {
     Listen(std::net::TcpListener, Arc<Front>, Workers),
     /// Serve this connection.
     Serve(Arrival),
+    /// Take in these tunnels of another process, and say whether all are here.
+    Thaw(Vec<Returning>, oneshot::Sender<io::Result<()>>),
 }
 
 /// An accepted connection on its way to its worker.
@@ -69,8 +72,9 @@ pub struct Arrival {
 
 /// A connection's place: in its listener's limit, and in the load that it counts for. Given back when dropped.
 pub struct Seat {
-    _taken: Taken,
-    load: Load,
+    /// None, if the listener is gone.
+    pub(super) _taken: Option<Taken>,
+    pub(super) load: Load,
 }
 
 /// What the tasks of a worker share.
@@ -170,14 +174,14 @@ impl Workers {
         }
         let load = if welcome { &worker.load } else { &self.refused };
         load.fetch_add(1, Ordering::Relaxed);
-        let seat = Seat { _taken: taken, load: load.clone() };
+        let seat = Seat { _taken: Some(taken), load: load.clone() };
         worker.give(Job::Serve(Arrival { tcp, peer, front: front.clone(), seat, welcome }));
         welcome
     }
 }
 
 impl Worker {
-    fn give(&self, job: Job) {
+    pub(super) fn give(&self, job: Job) {
         // A worker that has stopped takes nothing: the connection is closed.
         let _ = self.inbox.send(job);
     }
@@ -213,6 +217,8 @@ async fn run(
                     local.lifecycle.spawn(async move { accept(listener, &front, &workers).await });
                 }
                 Job::Serve(arrival) => local.lifecycle.spawn(serve_connection(arrival, task)),
+                // Who asked and left has them released.
+                Job::Thaw(tunnels, reply) => drop(reply.send(thaw(tunnels, &local))),
             }
         }
         local.connections.close();

@@ -12,6 +12,7 @@ pub mod build;
 pub mod files;
 pub mod load;
 pub mod plan;
+pub mod thaw;
 mod routes;
 
 use std::io;

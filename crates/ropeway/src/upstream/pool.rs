@@ -123,7 +123,8 @@ impl Pool {
         }
     }
 
-    fn dismiss(&self, account: &Arc<Account>, registries: &Registries) {
+    /// Has the tunnels of a server that it has no more meet their fate.
+    pub fn dismiss(&self, account: &Arc<Account>, registries: &Registries) {
         let Some(window) = window(self.spec.on_removed, Action::Drain) else { return };
         if account.leave(Why::ServerRemoved, window, registries) {
             let (pool, server, tunnels) = (&account.pool, &account.server, account.live());
