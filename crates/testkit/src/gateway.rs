@@ -1,5 +1,6 @@
 //! A gateway in this process.
 
+use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -7,6 +8,11 @@ use ropeway::app::{Gateway, Options};
 use ropeway::spec::Source;
 use ropeway::supervisor::load::{Objects, load};
 use ropeway::supervisor::plan::Plan;
+use ropeway::supervisor::thaw::ThawError;
+use ropeway::tunnel::Movable;
+use ropeway::tunnel::drain::Whose;
+use ropeway::tunnel::frozen::Frozen;
+use ropeway::tunnel::registry::Registries;
 
 use crate::backend::Backend;
 use crate::peer::Peer;
@@ -41,6 +47,11 @@ pub fn free_port() -> u16 {
         .expect("a free port")
 }
 
+/// Waits on this thread.
+fn on_this_thread<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
 fn objects(text: String) -> Objects {
     let loaded = load(&[Source::new("test.yaml", text)]);
     assert!(!loaded.diagnostics.has_errors(), "{}", loaded.diagnostics.render(false));
@@ -64,6 +75,53 @@ impl TestGateway {
         let text = documents.replace("NAME", &name).replace("PORT", &free_port().to_string());
         let gateway = Gateway::start(objects(text), options).unwrap();
         TestGateway { address: gateway.addresses()[0], gateway: Some(gateway), name }
+    }
+
+    /// Starts a second gateway, as it were a later process of this one: `documents` in which `NAME` stands for the same
+    /// name. It listens elsewhere.
+    ///
+    /// # Panics
+    /// The documents have faults, or it cannot be started.
+    pub fn twin(&self, documents: &str) -> Self {
+        let text = documents.replace("NAME", &self.name).replace("PORT", &free_port().to_string());
+        let options = Options { workers: 2, admin: Some(([127, 0, 0, 1], 0).into()), ..Options::default() };
+        let gateway = Gateway::start(objects(text), &options).unwrap();
+        TestGateway { address: gateway.addresses()[0], gateway: Some(gateway), name: self.name.clone() }
+    }
+
+    /// Freezes all its tunnels that can be moved.
+    pub fn freeze(&self) -> Vec<Frozen> {
+        let registries = self.registries();
+        on_this_thread(registries.freeze(&Whose::All, usize::MAX)).unwrap()
+    }
+
+    /// Takes in tunnels of a twin, which hold still.
+    pub fn thaw(&self, frozen: Vec<Frozen>) -> Result<(), ThawError> {
+        on_this_thread(self.gateway.as_ref().expect("a gateway that runs").thaw(frozen))
+    }
+
+    /// Gives all its tunnels that can be moved to a twin, and says how many there were.
+    ///
+    /// # Panics
+    /// The twin does not take them.
+    pub fn move_to(&self, twin: &TestGateway) -> usize {
+        let frozen = self.freeze();
+        let count = frozen.len();
+        twin.thaw(frozen).unwrap();
+        self.registries().release();
+        twin.registries().resume();
+        count
+    }
+
+    /// How many of its tunnels can be moved.
+    pub fn movable(&self) -> Movable {
+        let registries = self.registries();
+        on_this_thread(registries.movable())
+    }
+
+    /// Where its tunnels can be asked for.
+    pub fn registries(&self) -> Registries {
+        self.gateway.as_ref().expect("a gateway that runs").registries()
     }
 
     /// Starts a gateway with one route `/ws` to a pool of `backends`; `pool` holds further lines of the pool, each

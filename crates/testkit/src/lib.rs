@@ -36,7 +36,7 @@ pub use gateway::{TestGateway, free_port};
 pub use initiator::{Demand, Initiator, Met};
 pub use name_server::{NameServer, Says};
 pub use peer::{End, Peer, UPGRADE};
-pub use records::{Record, record, records, verdicts};
+pub use records::{Record, opened, record, records, verdicts};
 pub use terminator::{Hello, Manner, Terminator};
 pub use unreachable::{BlackHole, Refusing};
 pub use usage::Usage;

@@ -18,10 +18,19 @@ static RECORDS: Mutex<Vec<Record>> = Mutex::new(Vec::new());
 
 /// The lines at close of all tunnels that have ended so far on the gateway's server called `name`.
 pub fn records(name: &str) -> Vec<Record> {
+    lines(name, "tunnel closed")
+}
+
+/// The lines of their openings.
+pub fn opened(name: &str) -> Vec<Record> {
+    lines(name, "tunnel open")
+}
+
+fn lines(name: &str, message: &str) -> Vec<Record> {
     let route = format!("{name}/");
     let all = RECORDS.lock().unwrap();
-    let closed = all.iter().filter(|record| record["message"] == "tunnel closed");
-    closed.filter(|record| record["route"].starts_with(&route)).cloned().collect()
+    let found = all.iter().filter(|record| record["message"] == message);
+    found.filter(|record| record["route"].starts_with(&route)).cloned().collect()
 }
 
 /// The line at close of the one tunnel that there was on the server called `name`.

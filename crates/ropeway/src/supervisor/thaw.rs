@@ -40,7 +40,7 @@ impl Supervisor {
         workers.thaw(tunnels, &fronts, &self.metrics).await.map_err(ThawError::Socket)?;
         for orphan in thaw.orphans() {
             if let Some(pool) = self.in_force.pools.get(&orphan.pool) {
-                pool.dismiss(&orphan, &workers.registries());
+                pool.take_on(&orphan, &workers.registries());
             }
         }
         Ok(())

@@ -123,8 +123,14 @@ impl Pool {
         }
     }
 
-    /// Has the tunnels of a server that it has no more meet their fate.
-    pub fn dismiss(&self, account: &Arc<Account>, registries: &Registries) {
+    /// Takes tunnels on that another process has had with a server that this pool does not have: they obey its rules and
+    /// meet their fate.
+    pub fn take_on(&self, account: &Arc<Account>, registries: &Registries) {
+        account.set_policy(&self.policy);
+        self.dismiss(account, registries);
+    }
+
+    fn dismiss(&self, account: &Arc<Account>, registries: &Registries) {
         let Some(window) = window(self.spec.on_removed, Action::Drain) else { return };
         if account.leave(Why::ServerRemoved, window, registries) {
             let (pool, server, tunnels) = (&account.pool, &account.server, account.live());

@@ -12,6 +12,7 @@ mod health;
 mod hostile;
 mod http;
 mod layers;
+mod moving;
 mod reach;
 mod real;
 mod reload;

@@ -27,7 +27,8 @@ pub fn inspector(data: &[u8]) {
         validate_utf8: flags & 4 != 0,
     };
     let whole = feed(rules, [stream]);
-    for pieces in [feed(rules, Pieces { rest: stream, sizes, next: 0 }), feed_moving(rules, stream.chunks(1))] {
+    for pieces in [feed(rules, Pieces { rest: stream, sizes, next: 0 }), feed_moving(rules, stream.chunks(1))]
+    {
         assert_eq!(comparable(&pieces), comparable(&whole));
         assert!(pieces.forwarded >= whole.forwarded && pieces.proven_at <= whole.proven_at);
     }

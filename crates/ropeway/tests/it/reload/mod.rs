@@ -61,7 +61,7 @@ fn farewell(client: &mut Peer) -> (u16, String) {
 }
 
 /// What `/status` tells.
-fn status(gateway: &TestGateway) -> serde_json::Value {
+pub(crate) fn status(gateway: &TestGateway) -> serde_json::Value {
     let mut peer = Peer::connect(gateway.admin().unwrap());
     peer.send(b"GET /status HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     let answer = String::from_utf8(peer.rest()).unwrap();

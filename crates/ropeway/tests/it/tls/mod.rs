@@ -33,13 +33,13 @@ fn documents(backend: SocketAddr, server: &str) -> String {
 }
 
 /// A gateway in front of an echo, with these lines of the server.
-fn gateway(server: &str) -> (TestGateway, Serving) {
+pub(crate) fn gateway(server: &str) -> (TestGateway, Serving) {
     let echo = Backend::listen().echo();
     (TestGateway::start(&documents(echo.address, server)), echo)
 }
 
 /// Asks for `name`, and believes `authority`.
-fn demand<'a>(name: &'a str, authority: &'a Authority) -> Demand<'a> {
+pub(crate) fn demand<'a>(name: &'a str, authority: &'a Authority) -> Demand<'a> {
     Demand { name, authority, identity: None, version: None }
 }
 
