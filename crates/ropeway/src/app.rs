@@ -18,6 +18,7 @@ use crate::admin::{self, Admin};
 use crate::lifecycle::Lifecycle;
 use crate::net::limits::{Room, open_files};
 use crate::net::listener::listen;
+use crate::net::unix::Place;
 use crate::server::worker::Workers;
 use crate::spec::types::Timeout;
 use crate::supervisor::load::Objects;
@@ -150,7 +151,16 @@ impl Gateway {
 
     /// Where it listens, in the order of the documents.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.supervisor.addresses().collect()
+        let tcp = |place: &Place| match place {
+            Place::Tcp(address) => Some(*address),
+            Place::Unix(_) => None,
+        };
+        self.supervisor.places().filter_map(tcp).collect()
+    }
+
+    /// Where it listens, Unix sockets included.
+    pub fn places(&self) -> Vec<Place> {
+        self.supervisor.places().cloned().collect()
     }
 
     /// Where administration listens.

@@ -99,7 +99,7 @@ fn start_and_stop(
 }
 
 fn log_addresses(gateway: &Gateway) {
-    for address in gateway.addresses() {
+    for address in gateway.places() {
         tracing::info!(%address, "listening");
     }
 }
@@ -128,7 +128,7 @@ fn read_again(gateway: &mut Gateway, paths: &[PathBuf]) -> Result<(), String> {
     if loaded.objects.servers.is_empty() {
         return Err("the configuration has no HTTPServer".into());
     }
-    let before = gateway.addresses();
+    let before = gateway.places();
     let plan = gateway.reload(loaded.objects).map_err(|error| error.to_string())?;
     if plan.is_empty() {
         tracing::info!("configuration read again: nothing has changed");
@@ -138,7 +138,7 @@ fn read_again(gateway: &mut Gateway, paths: &[PathBuf]) -> Result<(), String> {
     for change in plan.changes.iter().filter(|change| change.fate != Fate::Kept) {
         tracing::info!(kind = change.kind, name = change.name, "{}", change.fate);
     }
-    if gateway.addresses() != before {
+    if gateway.places() != before {
         log_addresses(gateway);
     }
     Ok(())

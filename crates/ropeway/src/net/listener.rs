@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// Connections that wait to be accepted; the kernel cuts it to its own bound.
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: i32 = 4096;
 
 /// Listens on `address`. The IPv6 wildcard takes IPv4 connections too, and stands for the IPv4 wildcard where the
 /// system has no IPv6.

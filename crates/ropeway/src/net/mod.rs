@@ -14,5 +14,6 @@ pub mod proxy_protocol;
 pub mod reply;
 pub mod stream;
 pub mod tls;
+pub mod unix;
 
 pub use stream::Stream;

@@ -228,7 +228,7 @@ mod tests {
             ("1 with a leading zero", text("PROXY TCP4 192.0.2.7 192.0.2.1 01 2")),
             ("1 with a bad destination", text("PROXY TCP4 192.0.2.7 x 1 2")),
             ("1 that is too long", text(&long)),
-            ("1 without an end", vec![b"PROXY UNKNOWN ".to_vec(), vec![b'x'; 200]].concat()),
+            ("1 without an end", [b"PROXY UNKNOWN ".to_vec(), vec![b'x'; 200]].concat()),
             ("1 that is no text", b"PROXY TCP4 \xff\xff\xff\xff\r\n".to_vec()),
             (
                 "1 with a bare line feed",

@@ -1,7 +1,7 @@
 //! Accepting connections, and sharing them among the workers.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,8 @@ const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 /// streams watches any socket, and leaves it to us what to do with it.
 type Readiness = tokio::net::TcpStream;
 
-/// Accepts until it is time to stop. While all seats are taken, connections wait in the kernel's queue; those for
+/// Accepts until it is time to stop. A Unix socket that listens comes as a `TcpListener`, too: what is done with it here is
+/// the same. While all seats are taken, connections wait in the kernel's queue; those for
 /// which there are no descriptors are refused.
 pub(super) async fn accept(listener: std::net::TcpListener, front: &Arc<Front>, workers: &Workers) {
     let readiness = listener.try_clone().and_then(|copy| Readiness::from_std(OwnedFd::from(copy).into()));
@@ -38,8 +39,8 @@ pub(super) async fn accept(listener: std::net::TcpListener, front: &Arc<Front>, 
         loop {
             let seat = front.seats.take().await;
             match readiness.async_io(Interest::READABLE, || accept_one(&listener)).await {
-                Ok((tcp, peer)) => {
-                    if !workers.give(tcp, peer, front, seat) {
+                Ok((socket, peer)) => {
+                    if !workers.give(socket, peer, front, seat) {
                         warnings.warn("refusing connections: no file descriptors are left for more");
                     }
                 }
@@ -58,10 +59,10 @@ pub(super) async fn accept(listener: std::net::TcpListener, front: &Arc<Front>, 
     }
 }
 
-fn accept_one(listener: &std::net::TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
-    let (tcp, peer) = acceptfrom_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
-    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
-    Ok((tcp.into(), peer.ok_or(io::ErrorKind::Unsupported)?))
+/// A connection, and whose it is; peers on Unix sockets have no address.
+fn accept_one(listener: &std::net::TcpListener) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
+    let (socket, peer) = acceptfrom_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
+    Ok((socket, peer.and_then(|peer| SocketAddr::try_from(peer).ok())))
 }
 
 /// Whether accepting failed only because the client did not wait.

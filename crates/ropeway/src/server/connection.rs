@@ -72,11 +72,11 @@ type Free = (Stream, Bytes);
 
 /// Serves a connection to its end, or to the start of its tunnel.
 pub(super) async fn serve_connection(arrival: Arrival, local: Rc<Local>) {
-    let Arrival { tcp, peer, front, seat, welcome } = arrival;
+    let Arrival { socket, peer, front, seat, welcome } = arrival;
     let era = front.era();
-    let (secured, peer) = match receive(tcp, peer, &front, &local).await {
+    let (secured, peer) = match receive(socket, peer, &front, &local).await {
         Ok(secured) => secured,
-        Err(error) => return tracing::debug!(%peer, %error, "connection lost"),
+        Err(error) => return tracing::debug!(?peer, %error, "connection lost"),
     };
     let (opening, prepared) = (Cell::default(), Cell::default());
     let visit = Visit { peer, front, local, welcome, era, opening, prepared };

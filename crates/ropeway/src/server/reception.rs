@@ -1,10 +1,12 @@
 //! From a socket to a connection on which HTTP is spoken: who is at the other end, and TLS.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use tokio::io::AsyncRead;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::serving::{Front, Serving};
@@ -13,23 +15,29 @@ use super::worker::Local;
 use crate::net::Stream;
 use crate::net::forwarded::Peer;
 use crate::net::proxy_protocol;
+use crate::net::stream::Boxed;
 
 /// How long a proxy may take to say whose connection it passes on.
 const HEADER_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Meets the client at the other end of `tcp`, which `address` is as far as the kernel knows.
+/// Whoever can connect to a Unix socket is on this machine.
+const HERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Meets the client at the other end of `socket`, which `address` is as far as the kernel knows; one without an address is on a
+/// Unix socket.
 ///
 /// # Errors
 /// The connection is lost, or must not go on.
 ///
 /// Cancel safe: dropped, the connection is closed.
 pub(super) async fn receive(
-    tcp: std::net::TcpStream,
-    address: SocketAddr,
+    socket: OwnedFd,
+    address: Option<SocketAddr>,
     front: &Front,
     local: &Local,
 ) -> io::Result<(Secured, Peer)> {
-    let tcp = TcpStream::from_std(tcp)?;
+    let Some(address) = address else { return Box::pin(receive_here(socket, front)).await };
+    let tcp = TcpStream::from_std(socket.into())?;
     let serving = front.serving.load_full();
     if serving.spec.proxy_protocol.is_none() && serving.tls.is_none() {
         let plain = Secured { stream: Stream::Tcp(tcp), certificate: None, http2: false };
@@ -67,8 +75,27 @@ async fn address_of(tcp: &mut TcpStream, peer: SocketAddr, serving: &Serving) ->
         let reason = "the peer is not in `trustedIPs` of `proxyProtocol`";
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
     }
-    let said = timeout(HEADER_PATIENCE, proxy_protocol::read(tcp)).await;
-    Ok(said.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?.unwrap_or(peer))
+    Ok(announced(tcp).await?.unwrap_or(peer))
+}
+
+async fn announced(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<SocketAddr>> {
+    let said = timeout(HEADER_PATIENCE, proxy_protocol::read(stream)).await;
+    said.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// The same on a Unix socket. The mode of its file says who can connect, and so who is believed.
+async fn receive_here(socket: OwnedFd, front: &Front) -> io::Result<(Secured, Peer)> {
+    let mut unix = UnixStream::from_std(socket.into())?;
+    let mut address = HERE;
+    if front.serving.load().spec.proxy_protocol.is_some() {
+        let announced = tokio::select! {
+            announced = announced(&mut unix) => announced?,
+            () = front.closed.cancelled() => return Err(io::ErrorKind::Interrupted.into()),
+        };
+        address = announced.unwrap_or(HERE);
+    }
+    let secured = Secured { stream: Boxed::Unix(unix).into(), certificate: None, http2: false };
+    Ok((secured, Peer { address, secure: false, certificate: None }))
 }
 
 async fn secure(tcp: TcpStream, tls: &Tls, front: &Front, local: &Local) -> io::Result<Secured> {

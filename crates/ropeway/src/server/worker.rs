@@ -3,7 +3,8 @@
 
 use std::future::pending;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -62,8 +63,9 @@ pub enum Job {
 
 /// An accepted connection on its way to its worker.
 pub struct Arrival {
-    pub(super) tcp: TcpStream,
-    pub(super) peer: SocketAddr,
+    pub(super) socket: OwnedFd,
+    /// `None` on a Unix socket.
+    pub(super) peer: Option<SocketAddr>,
     pub(super) front: Arc<Front>,
     pub(super) seat: Seat,
     /// Whether there is room for it; else it is told that there is none.
@@ -164,7 +166,13 @@ impl Workers {
 
     /// Gives a connection to the worker with the fewest: a long-lived connection stays where it falls. `false` when
     /// there is no room for it: it is told so, or just closed where many are being told.
-    pub(super) fn give(&self, tcp: TcpStream, peer: SocketAddr, front: &Arc<Front>, taken: Taken) -> bool {
+    pub(super) fn give(
+        &self,
+        socket: OwnedFd,
+        peer: Option<SocketAddr>,
+        front: &Arc<Front>,
+        taken: Taken,
+    ) -> bool {
         let idlest = self.all.iter().min_by_key(|worker| worker.load.load(Ordering::Relaxed));
         let Some(worker) = idlest else { return false };
         let connections: usize = self.all.iter().map(|worker| worker.load.load(Ordering::Relaxed)).sum();
@@ -175,7 +183,7 @@ impl Workers {
         let load = if welcome { &worker.load } else { &self.refused };
         load.fetch_add(1, Ordering::Relaxed);
         let seat = Seat { _taken: Some(taken), load: load.clone() };
-        worker.give(Job::Serve(Arrival { tcp, peer, front: front.clone(), seat, welcome }));
+        worker.give(Job::Serve(Arrival { socket, peer, front: front.clone(), seat, welcome }));
         welcome
     }
 }

@@ -13,8 +13,9 @@ use super::{
     server_tls::{ClientAuth, TlsVersion},
     tracing::Tracing,
     types::{
-        BodyLimit, CertificateBase64, CertificateFile, CertificateText, GoDuration, HeaderName, HttpMethod,
-        IpRange, KeyBase64, KeyFile, KeyText, Name, Pattern, Port, Positive, Timeout,
+        BodyLimit, CertificateBase64, CertificateFile, CertificateText, FileMode, GoDuration, HeaderName,
+        HttpMethod, IpRange, KeyBase64, KeyFile, KeyText, ListenAddress, Name, Pattern, Port, Positive,
+        Timeout,
     },
 };
 
@@ -25,11 +26,16 @@ const MAX_BUSY_POLL: Duration = Duration::from_millis(1);
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpServer {
-    /// The TCP port to listen on.
-    pub port: Spanned<Port>,
-    /// The address to listen on. Default: all addresses, IPv4 and IPv6.
+    /// The TCP port to listen on. Required, but for a Unix socket, which has none.
     #[serde(default)]
-    pub address: Option<Spanned<std::net::IpAddr>>,
+    pub port: Option<Spanned<Port>>,
+    /// The IP address to listen on, or a Unix socket such as `unix:/run/ropeway.sock`. Default: all addresses, IPv4 and
+    /// IPv6.
+    #[serde(default)]
+    pub address: Option<Spanned<ListenAddress>>,
+    /// The mode of the file of a Unix socket: who may connect. Default: 0660.
+    #[serde(default)]
+    pub socket_mode: Option<Spanned<FileMode>>,
     /// Whether a connection may carry more than one HTTP request. Default: true. It does not concern WebSocket
     /// connections.
     #[serde(default = "yes")]
@@ -289,7 +295,8 @@ impl Check for HttpServer {
         self.check_certificates(reader);
         self.check_clients(reader);
         self.drain.check(reader);
-        if let Some(proxies) = &self.proxy_protocol {
+        self.check_socket(reader);
+        if let Some(proxies) = self.proxy_protocol.as_ref().filter(|_| self.socket().is_none()) {
             proxies.check(reader);
         }
         if self.busy_poll.get() > MAX_BUSY_POLL {
@@ -313,6 +320,30 @@ impl Check for HttpServer {
                     reader.report(diagnostic.help("name the Pipeline that takes its requests"));
                 }
             }
+        }
+    }
+}
+
+impl HttpServer {
+    /// The path of the Unix socket to listen on, if it is one.
+    pub fn socket(&self) -> Option<&std::path::Path> {
+        match self.address.as_deref() {
+            Some(ListenAddress::Unix(path)) => Some(path),
+            Some(ListenAddress::Ip(_)) | None => None,
+        }
+    }
+
+    fn check_socket(&self, reader: &Reader) {
+        let on_socket = self.socket().is_some();
+        let mode = self.socket_mode.as_ref().filter(|_| !on_socket);
+        let port = self.port.as_ref().filter(|_| on_socket);
+        let faults = [
+            (mode.map(Spanned::span), "`socketMode` is for Unix sockets"),
+            (port.map(Spanned::span), "a Unix socket has no port"),
+            ((on_socket && *self.https).then(|| self.https.span()), "TLS is not spoken on Unix sockets"),
+        ];
+        for (at, title) in faults {
+            reader.report_all(at.map(|at| Diagnostic::error(title).at(at).help("leave it out")));
         }
     }
 }

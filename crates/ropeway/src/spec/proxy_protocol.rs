@@ -9,7 +9,8 @@ use super::{Check, Diagnostic, Reader, Spanned, types::IpRange};
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ProxyProtocol {
-    /// The load balancers that say it. Nobody else can connect. Required.
+    /// The load balancers that say it. Nobody else can connect. Required; it may be empty on a Unix socket, where everybody
+    /// who can connect is one of them.
     #[serde(rename = "trustedIPs")]
     pub trusted_ips: Spanned<Vec<IpRange>>,
 }

@@ -9,11 +9,13 @@ use super::load::{Named, Objects};
 use super::routes::router;
 use crate::filters::{self, Deps};
 use crate::net::forwarded::TrustedProxies;
+use crate::net::unix::Place;
 use crate::pipeline::{Pipeline, Step, Target};
 use crate::server::serving::Serving;
 use crate::server::tls::Tls;
 use crate::spec::http_server::HttpServer;
 use crate::spec::pipeline::{END, FlowNode, Pipeline as PipelineSpec};
+use crate::spec::types::ListenAddress;
 use crate::upstream::Dialler;
 use crate::upstream::pool::Pools;
 
@@ -75,9 +77,14 @@ pub(super) fn serving(
 }
 
 /// Where `server` listens.
-pub(super) fn address(server: &HttpServer) -> SocketAddr {
-    let any = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-    SocketAddr::new(server.address.as_deref().copied().unwrap_or(any), server.port.get())
+pub(super) fn place(server: &HttpServer) -> Place {
+    let ip = match server.address.as_deref() {
+        Some(ListenAddress::Unix(path)) => return Place::Unix(path.clone()),
+        Some(ListenAddress::Ip(ip)) => *ip,
+        None => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    // One without a port was found to be faulty.
+    Place::Tcp(SocketAddr::new(ip, server.port.as_deref().map_or(0, |port| port.get())))
 }
 
 fn build_pipeline(pipeline: &Named<PipelineSpec>, pools: &Pools, dialler: &Dialler) -> Arc<Pipeline> {

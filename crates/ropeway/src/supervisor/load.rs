@@ -14,7 +14,7 @@ use crate::spec::{
     Check, Diagnostic, Diagnostics, Header, KindReader, Raw, Reader, Source, Span, Spanned, closest,
     http_server::HttpServer,
     pipeline::{OBJECT_KINDS, Pipeline},
-    types::{BodyLimit, Name},
+    types::{BodyLimit, ListenAddress, Name},
     unknown_kind,
 };
 
@@ -128,6 +128,7 @@ impl Loading<'_> {
             "HTTPServer" => {
                 let spec: Option<HttpServer> = self.reader.read_object(document, Header::KEYS);
                 if let Some(spec) = &spec {
+                    self.check_port(spec, document);
                     tls::check(spec, self.reader);
                 }
                 self.objects.servers.extend(named(name, spec));
@@ -152,14 +153,29 @@ impl Loading<'_> {
         }
     }
 
+    /// A port has to be there, and where a bad one is, that was said.
+    fn check_port(&self, server: &HttpServer, document: &Raw) {
+        let is_needed = server.socket().is_none() && server.port.is_none();
+        let written = self.reader.peek(document, "port").map(|(text, _)| text);
+        if is_needed && matches!(written, None | Some("" | "~" | "null")) {
+            let fault = Diagnostic::error("missing field `port`").at(document.first_line());
+            self.reader.report(fault.help("name the TCP port to listen on, or a Unix socket in `address`"));
+        }
+    }
+
     /// Two servers cannot listen on the same address and port; without any server nothing is served.
     fn check_listeners(&self) {
         if !self.names.values().any(|(_, kind)| *kind == "HTTPServer") {
             self.reader.report(Diagnostic::warning("there is no HTTPServer: nothing will be served"));
         }
+        self.check_sockets();
         let mut seen: Vec<(Option<IpAddr>, &Spanned<_>)> = Vec::new();
-        for server in &self.objects.servers {
-            let (address, port) = (server.spec.address.as_ref().map(|address| **address), &server.spec.port);
+        for server in self.objects.servers.iter().filter(|server| server.spec.socket().is_none()) {
+            let address = match server.spec.address.as_deref() {
+                Some(ListenAddress::Ip(ip)) => Some(*ip),
+                Some(ListenAddress::Unix(_)) | None => None,
+            };
+            let Some(port) = &server.spec.port else { continue };
             if let Some((_, first)) = seen.iter().find(|(other, p)| *p == port && overlap(*other, address)) {
                 self.reader.report(
                     Diagnostic::error(format!("two servers listen on port {}", port.get()))
@@ -168,6 +184,19 @@ impl Loading<'_> {
                 );
             }
             seen.push((address, port));
+        }
+    }
+
+    /// Two servers cannot listen on the same Unix socket.
+    fn check_sockets(&self) {
+        let mut seen: Vec<&Spanned<ListenAddress>> = Vec::new();
+        let sockets = self.objects.servers.iter().filter(|server| server.spec.socket().is_some());
+        for address in sockets.filter_map(|server| server.spec.address.as_ref()) {
+            if let Some(first) = seen.iter().find(|other| ****other == **address) {
+                let fault = Diagnostic::error("two servers listen on one Unix socket").at(address.span());
+                self.reader.report(fault.other(first.span(), "this is the first"));
+            }
+            seen.push(address);
         }
     }
 

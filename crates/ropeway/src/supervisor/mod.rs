@@ -16,21 +16,23 @@ pub mod thaw;
 mod routes;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use self::build::{InForce, address, build};
+use self::build::{InForce, build, place};
 use self::load::{Named, Objects};
 use self::plan::Plan;
 use crate::net::listener::listen;
+use crate::net::unix::{self, Place, SocketFile};
 use crate::server::serving::{Front, Serving};
 use crate::server::worker::Workers;
 use crate::spec::drain::Drain;
 use crate::spec::http_server::HttpServer;
+use crate::spec::types::FileMode;
 use crate::telemetry::Metrics;
 use crate::tunnel::drain::Pace;
 use crate::upstream::{Dialler, Pool};
@@ -50,9 +52,11 @@ pub struct Supervisor {
 /// An open listener.
 #[derive(Clone, Debug)]
 struct Listening {
-    /// As it is configured: port 0 stands for one that the system chooses.
-    configured: SocketAddr,
-    bound: SocketAddr,
+    /// As it is configured.
+    configured: Place,
+    bound: Place,
+    /// Where it is a Unix socket.
+    file: Option<Arc<SocketFile>>,
     front: Arc<Front>,
 }
 
@@ -71,14 +75,14 @@ pub struct Prepared {
 #[derive(Debug)]
 enum Opened {
     Before(Listening),
-    Now { listener: TcpListener, configured: SocketAddr, bound: SocketAddr },
+    Now { listener: TcpListener, configured: Place, bound: Place, file: Option<Arc<SocketFile>> },
 }
 
 /// Why a configuration cannot be put in force.
 #[derive(Debug)]
 pub struct PrepareError {
     /// It cannot be listened on.
-    pub address: SocketAddr,
+    pub address: Place,
     /// Why not.
     pub error: io::Error,
 }
@@ -111,18 +115,25 @@ impl Supervisor {
     }
 
     fn open(&self, server: &HttpServer) -> Result<Opened, PrepareError> {
-        let address = address(server);
-        if let Some(before) = self.listening.iter().find(|listening| listening.configured == address) {
+        let configured = place(server);
+        if let Some(before) = self.listening.iter().find(|listening| listening.configured == configured) {
             return Ok(Opened::Before(before.clone()));
         }
-        let opened = listen(address).and_then(|listener| {
-            Ok(Opened::Now { bound: listener.local_addr()?, listener, configured: address })
-        });
-        opened.map_err(|error| PrepareError { address, error })
+        let opened = match &configured {
+            Place::Tcp(address) => {
+                listen(*address).and_then(|listener| Ok((Place::Tcp(listener.local_addr()?), listener, None)))
+            }
+            Place::Unix(path) => unix::listen(path, mode(server))
+                .map(|(socket, file)| (configured.clone(), socket.into(), Some(Arc::new(file)))),
+        };
+        match opened {
+            Ok((bound, listener, file)) => Ok(Opened::Now { listener, configured, bound, file }),
+            Err(error) => Err(PrepareError { address: configured, error }),
+        }
     }
 
     fn serving(&self, server: &Named<HttpServer>, in_force: &InForce) -> Serving {
-        let before = self.listening.iter().find(|listening| listening.configured == address(&server.spec));
+        let before = self.listening.iter().find(|listening| listening.configured == place(&server.spec));
         let before = before.map(|before| before.front.serving.load());
         build::serving(server, before.as_deref().map(Arc::as_ref), &in_force.pipelines)
     }
@@ -135,14 +146,15 @@ impl Supervisor {
         for (opened, serving) in fronts {
             let listening = match opened {
                 Opened::Before(listening) => {
+                    listening.set_mode(mode(&serving.spec));
                     listening.front.change(serving);
                     listening
                 }
-                Opened::Now { listener, configured, bound } => {
+                Opened::Now { listener, configured, bound, file } => {
                     let front = Front::new(serving, self.metrics.clone(), workers.stop());
                     workers.listen(self.opened, listener, front.clone());
                     self.opened += 1;
-                    Listening { configured, bound, front }
+                    Listening { configured, bound, file, front }
                 }
             };
             self.listening.push(listening);
@@ -196,8 +208,8 @@ impl Supervisor {
     }
 
     /// Where it listens, in the order of the documents.
-    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.listening.iter().map(|listening| listening.bound)
+    pub fn places(&self) -> impl Iterator<Item = &Place> {
+        self.listening.iter().map(|listening| &listening.bound)
     }
 
     /// Accepts no more connections, and ends those that wait for their next request.
@@ -222,4 +234,18 @@ impl Supervisor {
     pub fn busy_poll(objects: &Objects) -> Duration {
         objects.served().map(|server| server.spec.busy_poll.get()).max().unwrap_or_default()
     }
+}
+
+impl Listening {
+    /// A Unix socket may be for others than before.
+    fn set_mode(&self, mode: u32) {
+        if let Some(Err(error)) = self.file.as_ref().map(|file| file.set_mode(mode)) {
+            tracing::warn!(address = %self.bound, %error, "the mode of the socket stays as it is");
+        }
+    }
+}
+
+/// Who may connect to the Unix socket of `server`.
+fn mode(server: &HttpServer) -> u32 {
+    server.socket_mode.as_deref().copied().unwrap_or(FileMode::SHARED).get()
 }

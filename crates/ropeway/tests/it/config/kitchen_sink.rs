@@ -62,7 +62,7 @@ fn the_same_text_elsewhere_is_the_same_and_any_change_is_not() {
 #[test]
 fn debug_shows_no_secret() {
     let loaded = load_text(TEXT);
-    assert_eq!(loaded.objects.servers.len(), 2);
+    assert_eq!(loaded.objects.servers.len(), 3);
     let shown = format!("{loaded:?}");
     assert!(TEXT.matches("hunter2").count() >= 2);
     assert!(!shown.contains("hunter2"));

@@ -68,7 +68,10 @@ fn json_is_read_too() {
     );
     assert_eq!(lines(&loaded), [""; 0]);
     let server = &loaded.objects.servers[0];
-    assert_eq!((server.name.as_str(), server.spec.port.get(), server.spec.keep_alive), ("aé", 80, false));
+    assert_eq!(
+        (server.name.as_str(), server.spec.port.as_deref().unwrap().get(), server.spec.keep_alive),
+        ("aé", 80, false)
+    );
 }
 
 #[test]

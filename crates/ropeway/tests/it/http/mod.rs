@@ -9,6 +9,7 @@ mod hygiene;
 mod proxied;
 mod real;
 mod routing;
+mod sockets;
 mod stalls;
 
 use std::net::SocketAddr;
