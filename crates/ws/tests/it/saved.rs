@@ -47,6 +47,19 @@ fn no_byte_is_trusted() {
     assert!(good > 1000 && bad > 1000, "{good} and {bad}");
 }
 
+/// No tunnel has counted so far, and who adds to it would overflow.
+#[test]
+fn a_count_has_a_bound() {
+    let saved = Inspector::new(rules(Role::Client)).save();
+    for (what, at) in [("messages", 10), ("payload bytes", 18)] {
+        for (bound, is_fine) in [(1_u64 << 62, true), ((1 << 62) + 1, false), (u64::MAX, false)] {
+            let mut altered = saved.as_bytes().to_vec();
+            altered[at..at + 8].copy_from_slice(&bound.to_be_bytes());
+            assert_eq!(Inspector::restore(&altered).is_ok(), is_fine, "{bound} {what}");
+        }
+    }
+}
+
 #[test]
 fn another_form_is_known_by_its_version() {
     let mut saved = Inspector::new(rules(Role::Client)).save().as_bytes().to_vec();

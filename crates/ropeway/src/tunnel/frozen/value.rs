@@ -258,3 +258,60 @@ impl Value for Order {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<T: Value + PartialEq + std::fmt::Debug>(all: &[T]) {
+        let mut forms = Vec::new();
+        for value in all {
+            let mut bytes = Vec::new();
+            value.put(&mut bytes);
+            let mut rest = &*bytes;
+            assert_eq!(T::read(&mut rest).as_ref(), Ok(value));
+            assert!(rest.is_empty(), "{value:?}");
+            for cut in 0..bytes.len() {
+                assert!(T::read(&mut &bytes[..cut]).is_err(), "{cut} bytes of {value:?}");
+            }
+            assert!(!forms.contains(&bytes), "{value:?} is written as another value");
+            forms.push(bytes);
+        }
+    }
+
+    #[test]
+    fn what_is_read_is_what_was_written() {
+        let code = CloseCode::NORMAL;
+        let too_big = Violation::MessageTooBig { limit: 7, size: u64::MAX };
+        let causes = [
+            Cause::Closed(Side::Client, None),
+            Cause::Closed(Side::Server, Some(code)),
+            Cause::Vanished(Side::Server),
+            Cause::Violation(Side::Client, too_big),
+            Cause::Violation(Side::Server, Violation::MaskForbidden),
+            Cause::Drain(Why::Shutdown),
+            Cause::Drain(Why::ServerRemoved),
+            Cause::Drain(Why::ServerUnhealthy),
+            Cause::Panic,
+        ];
+        check(&causes);
+        check(&causes.map(Some));
+        check(&[Order::None, Order::Heard, Order::Given(causes[5])]);
+        check(&[CloseSeen::None, CloseSeen::Empty, CloseSeen::Code(code)]);
+        check(&[Codes { to_client: CloseSeen::Empty, ..Codes::default() }, Codes::default()]);
+        check(&[Policy::any(), Policy { close_timeout: FAR, validate_utf8: true, ..Policy::any() }]);
+        check(&[TunnelId(1), TunnelId(u128::MAX)]);
+        check::<IpAddr>(&[[127, 0, 0, 1].into()]);
+        let (mut bytes, address) = (Vec::new(), IpAddr::from([7; 16]));
+        address.put(&mut bytes);
+        assert_eq!(IpAddr::read(&mut &*bytes), Ok(address));
+    }
+
+    #[test]
+    fn a_close_timeout_without_end_is_refused() {
+        let policy = Policy { close_timeout: FAR + Duration::from_micros(1), ..Policy::any() };
+        let mut bytes = Vec::new();
+        policy.put(&mut bytes);
+        assert_eq!(Policy::read(&mut &*bytes), Err(Unreadable::Malformed));
+    }
+}

@@ -110,3 +110,93 @@ fn take_sink(from: &mut &[u8], sender: Role) -> Result<Sink, Unreadable> {
         _ => return Err(Unreadable::Malformed),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use ws::{CloseCode, Rules, Violation};
+
+    use super::*;
+
+    fn direction(source: Source, sink: Sink, chunk: u32) -> Direction {
+        let rules = Rules { sender: Role::Client, deflate: false, max_message: 9, validate_utf8: true };
+        let mut direction = Direction::new(Inspector::new(rules), &[], false);
+        (direction.source, direction.sink, direction.chunk) = (source, sink, chunk);
+        direction
+    }
+
+    fn keeping(bytes: usize, owed: usize, fresh: bool) -> Direction {
+        let mut direction = direction(Source::Open, Sink::Open, CHUNK.0);
+        (direction.kept, direction.fresh) = (Kept::with_owed(&vec![7; bytes], owed), fresh);
+        direction
+    }
+
+    fn farewell(mask: Option<[u8; 4]>) -> Sink {
+        Sink::FarewellDue(Box::new(CloseFrame::new(CloseCode::NORMAL, "bye", mask)))
+    }
+
+    /// What stands in a record is what can be; nothing else is read from it.
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let open = |chunk| direction(Source::Open, Sink::Open, chunk);
+        let spent = |chunk| direction(Source::Spent, Sink::Closed, chunk);
+        for (what, direction, is_fine) in [
+            ("the first read", open(CHUNK.0), true),
+            ("the largest read", open(CHUNK.1), true),
+            ("a read too small", open(CHUNK.0 - 1), false),
+            ("a read too large", open(CHUNK.1 + 1), false),
+            ("all waste", spent(WASTE), true),
+            ("no waste left", spent(0), false),
+            ("too much waste", spent(WASTE + 1), false),
+            ("nothing unread", direction(Source::Unread, Sink::Lost, 0), true),
+            ("the beginning of a frame", keeping(UNJUDGED_MAX, 0, false), true),
+            ("more than a beginning", keeping(UNJUDGED_MAX + 1, 0, false), false),
+            ("what came with a handshake", keeping(KEPT_MAX, 0, true), true),
+            ("as much as is owed", keeping(BYTES_MAX, BYTES_MAX, false), true),
+            ("more than is kept", keeping(BYTES_MAX + 1, BYTES_MAX + 1, false), false),
+            ("a farewell to a server", direction(Source::Open, farewell(Some([1; 4])), CHUNK.0), true),
+            ("one to a client", direction(Source::Open, farewell(None), CHUNK.0), false),
+        ] {
+            let mut bytes = Vec::new();
+            direction.put(&mut bytes);
+            assert!(bytes.len() <= direction.frozen_len() + ws::ControlFrame::MAX);
+            let read = Direction::read(&mut &*bytes);
+            assert_eq!(read.is_ok(), is_fine, "{what}");
+            let mut again = Vec::new();
+            read.iter().for_each(|direction| direction.put(&mut again));
+            assert!(!is_fine || again == bytes, "{what}");
+        }
+    }
+
+    /// Each value of a list has a number of its own, and what is read is what was written.
+    #[test]
+    fn every_state_comes_back() {
+        let sinks: [fn() -> Sink; 6] = [
+            || Sink::Open,
+            || Sink::FarewellLast(Box::new(CloseFrame::empty(Some([1; 4])))),
+            || Sink::CutDue,
+            || Sink::Closed,
+            || Sink::Shut,
+            || Sink::Lost,
+        ];
+        let mut all = Vec::new();
+        for source in [Source::Open, Source::Spent, Source::Unread, Source::Ended] {
+            for sink in sinks {
+                let mut bytes = Vec::new();
+                direction(source, sink(), CHUNK.0).put(&mut bytes);
+                let read = Direction::read(&mut &*bytes).ok().unwrap();
+                assert_eq!(read.source, source);
+                assert_eq!(std::mem::discriminant(&read.sink), std::mem::discriminant(&sink()));
+                all.push(bytes);
+            }
+        }
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), 24);
+        let mut broken = direction(Source::Spent, Sink::Closed, 1);
+        broken.inspector.advance(&[0x83, 0]);
+        let mut bytes = Vec::new();
+        broken.put(&mut bytes);
+        let mut read = Direction::read(&mut &*bytes).ok().unwrap();
+        assert_eq!(read.judge(&[0; 9]).1, Some(super::super::News::Violated(Violation::ReservedOpcode)));
+    }
+}

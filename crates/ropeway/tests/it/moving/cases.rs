@@ -13,7 +13,7 @@ use ropeway::tunnel::frozen::Unreadable;
 use testkit::side::{close, part, whole};
 use testkit::{Authority, Backend, End, Initiator, Peer, eventually, masked, op, opened, record, records};
 
-use super::{documents, open, start, twins};
+use super::{documents, open, start, totals, twins};
 use crate::tls;
 
 /// Moves as the first thing that the tunnel meets, then says this.
@@ -72,6 +72,8 @@ fn the_line_at_close_is_that_of_one_tunnel() {
     let begin = std::time::Instant::now();
     eventually("a while", || (begin.elapsed() > Duration::from_millis(50)).then_some(()));
     twin.thaw(frozen).unwrap();
+    let (_, there) = totals(&twin);
+    assert_eq!((there.to_server.messages, there.to_client.bytes), (2, 6), "it counts from the first moment");
     gateway.registries().release();
     twin.registries().resume();
     eventually("it has left", || (gateway.registries().tunnels() == 0).then_some(()));

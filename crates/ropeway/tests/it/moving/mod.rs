@@ -7,6 +7,7 @@ mod traffic;
 use std::net::SocketAddr;
 
 use ropeway::app::Options;
+use ropeway::tunnel::registry::Progress;
 use testkit::{Backend, Peer, TestGateway};
 
 /// Documents with one route to `backend`, and these fields of the server and of the pool.
@@ -39,4 +40,10 @@ fn open(gateway: &TestGateway, backend: &Backend, asked: &str, answered: &str) -
     let head = client.head();
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
     (client, server)
+}
+
+/// How many tunnels there are, and what all so far have moved.
+fn totals(gateway: &TestGateway) -> (usize, Progress) {
+    let totals = gateway.registries().totals().into_iter().map(|answer| answer.blocking_recv().unwrap());
+    totals.fold(Default::default(), |sum, each| (sum.0 + each.0, sum.1 + each.1))
 }

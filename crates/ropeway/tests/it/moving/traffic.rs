@@ -9,7 +9,6 @@ use std::thread;
 
 use fastrand::Rng;
 use ropeway::tunnel::Side;
-use ropeway::tunnel::registry::Progress;
 use testkit::side::{close, mask};
 use testkit::{Peer, TestGateway, eventually, frame, op, records};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::{JoinSet, LocalSet};
 
-use super::{open, twins};
+use super::{open, totals, twins};
 
 const TUNNELS: usize = 200;
 
@@ -92,11 +91,6 @@ fn live(gateway: &TestGateway) -> [usize; 2] {
     let status = crate::reload::status(gateway);
     let connections = status["pools"][0]["servers"][0]["connections"].as_u64().unwrap();
     [gateway.registries().tunnels(), connections as usize]
-}
-
-fn totals(gateway: &TestGateway) -> (usize, Progress) {
-    let totals = gateway.registries().totals().into_iter().map(|answer| answer.blocking_recv().unwrap());
-    totals.fold(Default::default(), |sum, each| (sum.0 + each.0, sum.1 + each.1))
 }
 
 fn moved(gateway: &TestGateway) -> u64 {
