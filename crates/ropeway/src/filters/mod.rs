@@ -66,6 +66,12 @@ impl Deps<'_> {
     }
 }
 
+/// A `Proxy` called `proxy` with this one pool.
+pub fn proxy_of(pool: Spanned<PoolSpec>) -> Option<Spec> {
+    let spec = proxy::Spec::of(pool);
+    Some(Spec { name: "proxy".parse().ok()?, kind: proxy::KIND.reader, spec: Box::new(spec) })
+}
+
 /// How the specs of all kinds are read.
 pub fn readers() -> Vec<KindReader> {
     KINDS.iter().map(|kind| kind.reader).collect()

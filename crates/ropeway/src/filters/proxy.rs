@@ -71,6 +71,23 @@ const fn yes() -> bool {
     true
 }
 
+impl Spec {
+    /// One with this pool, and otherwise as it is without a word.
+    pub(super) fn of(pool: Spanned<PoolSpec>) -> Self {
+        Spec {
+            pools: pool.with(vec![pool.clone()]),
+            websocket: yes(),
+            server_max_body_size: BodyLimit::default(),
+            mirror_pool: NotYet::default(),
+            compression: NotYet::default(),
+            mtls: NotYet::default(),
+            max_idle_conns: NotYet::default(),
+            max_idle_conns_per_host: NotYet::default(),
+            max_redirection: NotYet::default(),
+        }
+    }
+}
+
 impl Check for Spec {
     fn files(&self) -> Vec<&Path> {
         self.pools.iter().flat_map(|pool| pool.files()).collect()

@@ -62,7 +62,14 @@ const NO_TRAILERS: [&str; 21] = [
 
 /// How a body ended, for those who no longer have it.
 #[derive(Clone, Default, Debug)]
-pub struct Ended(Option<Rc<Cell<Option<End>>>>);
+pub struct Ended(Option<Rc<Progress>>);
+
+#[derive(Debug)]
+struct Progress {
+    end: Cell<Option<End>>,
+    /// How many bytes were read.
+    read: Cell<u64>,
+}
 
 type End = Result<(), BodyFault>;
 
@@ -81,7 +88,7 @@ impl RequestBody {
     /// The body `incoming`, of which at most `most` bytes are passed on, with pauses of at most `patience`.
     pub fn new(incoming: Incoming, most: u64, patience: Duration) -> Self {
         let end = incoming.is_end_stream().then_some(Ok(()));
-        let ended = Ended(Some(Rc::new(Cell::new(end))));
+        let ended = Ended(Some(Rc::new(Progress { end: Cell::new(end), read: Cell::new(0) })));
         let incoming = Some(incoming);
         let flow = Flow { incoming, left: most, patience, pause: None, consent: None, ended };
         RequestBody(Some(Box::new(flow)))
@@ -119,14 +126,14 @@ impl RequestBody {
 impl Flow {
     fn note_end(&self) {
         if let Some(ended) = &self.ended.0 {
-            ended.set(Some(Ok(())));
+            ended.end.set(Some(Ok(())));
         }
     }
 
     fn fail(&mut self, fault: BodyFault) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         self.incoming = None;
         if let Some(ended) = &self.ended.0 {
-            ended.set(Some(Err(fault)));
+            ended.end.set(Some(Err(fault)));
         }
         Poll::Ready(Some(Err(fault)))
     }
@@ -141,12 +148,17 @@ impl Flow {
 impl Ended {
     /// Whether there is more to come.
     pub fn is_unfinished(&self) -> bool {
-        self.0.as_ref().is_some_and(|ended| ended.get().is_none())
+        self.0.as_ref().is_some_and(|ended| ended.end.get().is_none())
+    }
+
+    /// How many bytes of it were read so far.
+    pub fn read(&self) -> u64 {
+        self.0.as_ref().map_or(0, |ended| ended.read.get())
     }
 
     /// The fault, if the body ended by one.
     pub fn fault(&self) -> Option<Fault> {
-        self.0.as_ref()?.get()?.err().map(|fault| match fault {
+        self.0.as_ref()?.end.get()?.err().map(|fault| match fault {
             BodyFault::TooLarge => Fault::BodyTooLarge,
             BodyFault::TooSlow => Fault::BodyTimeout,
             BodyFault::Broken => Fault::BodyBroken,
@@ -187,6 +199,9 @@ impl Body for RequestBody {
             None => body.fail(BodyFault::TooLarge),
             Some(left) => {
                 body.left = left;
+                if let Some(ended) = &body.ended.0 {
+                    ended.read.set(ended.read.get() + length);
+                }
                 Poll::Ready(Some(Ok(frame)))
             }
         }

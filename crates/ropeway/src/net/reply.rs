@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,7 +26,24 @@ pub type Reply = Response<ReplyBody>;
 pub type BodyError = Box<dyn Error + Send + Sync>;
 
 /// The body of an answer.
-pub struct ReplyBody(Source);
+pub struct ReplyBody {
+    source: Source,
+    watch: Option<Watch>,
+}
+
+/// Somebody who wants to know how much of a body was sent, once it is over.
+struct Watch {
+    sent: u64,
+    tell: Option<Box<dyn FnOnce(u64)>>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(tell) = self.tell.take() {
+            tell(self.sent);
+        }
+    }
+}
 
 enum Source {
     /// Sent with its length.
@@ -40,17 +57,17 @@ enum Source {
 impl ReplyBody {
     /// A body with its length.
     pub fn whole(bytes: impl Into<Bytes>) -> Self {
-        ReplyBody(Source::Whole(bytes.into()))
+        ReplyBody { source: Source::Whole(bytes.into()), watch: None }
     }
 
     /// The beginning of a longer body.
     pub fn cut(bytes: impl Into<Bytes>) -> Self {
-        ReplyBody(Source::Cut(bytes.into()))
+        ReplyBody { source: Source::Cut(bytes.into()), watch: None }
     }
 
     /// The same, if whole; else it fails when its server pauses for longer than `patience`.
     pub fn paced(self, patience: Duration) -> Self {
-        match &self.0 {
+        match &self.source {
             Source::Whole(_) | Source::Cut(_) => self,
             Source::Streamed(_) => ReplyBody::streamed(Paced::new(self, patience)),
         }
@@ -59,7 +76,13 @@ impl ReplyBody {
     /// A body that is passed on as it comes. Its error cuts the client's connection, so that nobody takes the part for
     /// the whole.
     pub fn streamed(body: impl Body<Data = Bytes, Error = BodyError> + 'static) -> Self {
-        ReplyBody(Source::Streamed(Box::pin(body)))
+        ReplyBody { source: Source::Streamed(Box::pin(body)), watch: None }
+    }
+
+    /// Calls `tell` with the number of bytes that were sent, once that is over for whatever reason.
+    #[must_use]
+    pub fn watched(self, tell: impl FnOnce(u64) + 'static) -> Self {
+        ReplyBody { watch: Some(Watch { sent: 0, tell: Some(Box::new(tell)) }), ..self }
     }
 }
 
@@ -83,15 +106,21 @@ impl Body for ReplyBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let bytes = match &mut self.0 {
-            Source::Whole(bytes) | Source::Cut(bytes) => std::mem::take(bytes),
-            Source::Streamed(body) => return body.as_mut().poll_frame(cx),
+        let frame = match &mut self.source {
+            Source::Whole(bytes) | Source::Cut(bytes) => {
+                let bytes = std::mem::take(bytes);
+                (!bytes.is_empty()).then(|| Ok(Frame::data(bytes)))
+            }
+            Source::Streamed(body) => ready!(body.as_mut().poll_frame(cx)),
         };
-        Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+        if let (Some(watch), Some(Ok(frame))) = (&mut self.watch, &frame) {
+            watch.sent += frame.data_ref().map_or(0, Bytes::len) as u64;
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.source {
             Source::Whole(bytes) => bytes.is_empty(),
             Source::Cut(_) => false,
             Source::Streamed(body) => body.is_end_stream(),
@@ -99,7 +128,7 @@ impl Body for ReplyBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.source {
             Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Source::Cut(_) => SizeHint::default(),
             Source::Streamed(body) => body.size_hint(),

@@ -11,13 +11,14 @@ use hyper::body::Incoming;
 
 use super::connection::Visit;
 use super::http2;
-use super::serving::Front;
+use super::serving::Serving;
 use super::worker::Local;
 use crate::context::Context;
 use crate::fault::Fault;
-use crate::net::body::RequestBody;
+use crate::net::body::{Ended, RequestBody};
 use crate::net::forwarded::Peer;
 use crate::net::reply::{ERROR_HEADER, Reply, refusal};
+use crate::telemetry::access_log::{Answer, Entry};
 use crate::tunnel::TunnelId;
 use crate::upstream::websocket::Upgrade;
 
@@ -40,11 +41,14 @@ pub(super) async fn answer(
     opening: &Cell<Option<Opening>>,
 ) -> Reply {
     let Visit { peer, front, local, .. } = visit;
+    let serving = front.serving.load_full();
+    let format = serving.access_log.clone();
+    let mut entry = format.map(|format| (Entry::new(format, &head, peer.address), Ended::default()));
     let wants_upgrade = head.headers.contains_key(UPGRADE);
     let routed = match (local.lifecycle.is_stopping(), visit.welcome) {
         (true, _) => Err(Fault::Stopping),
         (false, false) => Err(Fault::NoRoom),
-        (false, true) => route(head, body, peer, front, local).await,
+        (false, true) => route(head, body, peer, &serving, local, entry.as_mut()).await,
     };
     let (mut reply, upgraded) = match routed {
         Ok(context) => conclude(context),
@@ -57,14 +61,25 @@ pub(super) async fn answer(
     if upgraded.is_none() && visit.era.is_cancelled() {
         reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    let pause = front.serving.load().answer_pause;
-    if let Some(pause) = pause.filter(|_| !is_event_stream(reply.headers())) {
+    if let Some(pause) = serving.answer_pause.filter(|_| !is_event_stream(reply.headers())) {
         reply = reply.map(|body| body.paced(pause));
     }
     let error = reply.headers().get(ERROR_HEADER).and_then(|label| label.to_str().ok());
     front.metrics.answered(reply.status(), error);
     opening.set(upgraded);
-    reply
+    match entry {
+        Some((entry, body)) => logged(reply, entry, body),
+        None => reply,
+    }
+}
+
+/// Has a line written to the access log, once the answer is sent.
+fn logged(reply: Reply, entry: Entry, body: Ended) -> Reply {
+    let (status, headers) = (reply.status(), reply.headers().clone());
+    let error =
+        headers.get(ERROR_HEADER).and_then(|label| label.to_str().ok()).unwrap_or_default().to_owned();
+    let write = move |sent| entry.write(&Answer { status, error, headers, received: body.read(), sent });
+    reply.map(|body| body.watched(write))
 }
 
 /// Finds the request's pipeline and leads it through.
@@ -72,8 +87,9 @@ async fn route(
     mut head: request::Parts,
     body: Option<Incoming>,
     peer: &Peer,
-    front: &Front,
+    serving: &Serving,
     local: &Local,
+    mut entry: Option<&mut (Entry, Ended)>,
 ) -> Result<Context, Fault> {
     if head.version == Version::HTTP_2 {
         http2::settle(&mut head)?;
@@ -82,13 +98,20 @@ async fn route(
     if body.is_some() {
         check_form(&head)?;
     }
-    let serving = front.serving.load_full();
     let client = serving.trusted.client(peer, &head.headers);
     client.settle(&mut head.headers);
+    if let Some((entry, _)) = &mut entry {
+        entry.client = client.address;
+    }
     let found = serving.router.find(&head, client.address)?;
-    let pipeline = serving.pipelines.get(&*found.backend).cloned().ok_or(Fault::PipelineMissing)?;
-    let body =
-        body.map(|body| RequestBody::new(body, found.max_body, serving.head_timeout)).unwrap_or_default();
+    let body = body.map(|body| RequestBody::new(body, found.route.max_body, serving.head_timeout));
+    let body = body.unwrap_or_default();
+    if let Some((entry, ended)) = entry {
+        entry.route = Some(found.route.name.clone());
+        *ended = body.ended();
+    }
+    found.set_headers(&mut head, &client);
+    let pipeline = serving.pipelines.get(&*found.route.backend).cloned().ok_or(Fault::PipelineMissing)?;
     if body.is_too_large() {
         return Err(Fault::BodyTooLarge);
     }
@@ -97,7 +120,7 @@ async fn route(
         request: head,
         body,
         client,
-        route: found.route,
+        route: found.route.name.clone(),
         reply: None,
         upgrade: None,
         connections: local.connections.clone(),
@@ -150,7 +173,13 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 
 /// Whether this is a host, maybe with a port, and nothing else.
 fn is_host(text: &[u8]) -> bool {
-    Authority::try_from(text).is_ok_and(|authority| !authority.as_str().contains('@'))
+    let Ok(authority) = Authority::try_from(text) else { return false };
+    let port = authority.as_str().strip_prefix(authority.host()).unwrap_or("@");
+    match port.strip_prefix(':') {
+        // A port may be empty (RFC 3986 3.2.3).
+        Some(port) => port.is_empty() || authority.port_u16().is_some(),
+        None => port.is_empty(),
+    }
 }
 
 /// The answer that a pipeline came to.

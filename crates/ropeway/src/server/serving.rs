@@ -13,6 +13,7 @@ use super::tls::Tls;
 use crate::net::forwarded::TrustedProxies;
 use crate::pipeline::Pipeline;
 use crate::spec::http_server::HttpServer;
+use crate::spec::types::AccessFormat;
 use crate::telemetry::Metrics;
 
 /// One listener, and what it serves.
@@ -45,6 +46,8 @@ pub struct Serving {
     pub router: Arc<Router>,
     /// By name.
     pub pipelines: Arc<HashMap<String, Arc<Pipeline>>>,
+    /// The form of a line for each request, where one is wanted.
+    pub access_log: Option<Arc<AccessFormat>>,
     /// Whether a connection may carry more than one request.
     pub keep_alive: bool,
     /// How long a connection may take until the head of its next request is here, idle time included.

@@ -30,6 +30,11 @@ impl<T> Spanned<T> {
         self.span
     }
 
+    /// Another value, as if it stood there.
+    pub const fn with<U>(&self, value: U) -> Spanned<U> {
+        Spanned { value, span: self.span }
+    }
+
     /// The value alone.
     pub fn into_inner(self) -> T {
         self.value

@@ -7,15 +7,17 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    Check, Diagnostic, NotYet, Reader, Spanned, Untyped,
+    Check, Diagnostic, NotYet, Reader, Span, Spanned,
     drain::Drain,
+    help_for,
+    pool::{Pool, User},
     proxy_protocol::ProxyProtocol,
     server_tls::{ClientAuth, TlsVersion},
     tracing::Tracing,
     types::{
-        BodyLimit, CertificateBase64, CertificateFile, CertificateText, FileMode, GoDuration, HeaderName,
-        HttpMethod, IpRange, KeyBase64, KeyFile, KeyText, ListenAddress, Name, Pattern, Port, Positive,
-        Timeout,
+        AccessFormat, BodyLimit, CertificateBase64, CertificateFile, CertificateText, FileMode, GoDuration,
+        HeaderName, HeaderText, HttpMethod, IpRange, KeyBase64, KeyFile, KeyText, ListenAddress, Name,
+        PathPattern, Pattern, Port, Positive, Timeout, Variable,
     },
 };
 
@@ -83,13 +85,21 @@ pub struct HttpServer {
     /// Routes, tried in this order: the first path that fits, in the first rule that has one, wins.
     #[serde(default)]
     pub rules: Vec<Rule>,
-    /// How routes are searched. Default: `Ordered`.
+    /// How the routes of a rule are searched. Default: `Ordered`.
     #[serde(default)]
-    pub router_kind: NotYet<RouterKind>,
+    pub router_kind: RouterKind,
+    /// What becomes of a request whose path holds an escaped slash or backslash, `%2F` or `%5C`. Default: `reject`.
+    #[serde(default)]
+    pub encoded_slashes: EncodedSlashes,
     /// The most bytes the body of a request may have, unless its path says otherwise; -1: any number.
     /// Default: 4 MiB. A WebSocket handshake has no body, so no value of this field hinders or helps it.
     #[serde(default)]
     pub client_max_body_size: Option<Spanned<BodyLimit>>,
+
+    /// A line for each request on standard output, once it is answered: a text with placeholders such as `{{Method}}`,
+    /// `{{URI}}` and `{{StatusCode}}`. Default: no such lines.
+    #[serde(default)]
+    pub access_log_format: Option<AccessFormat>,
 
     /// Serve over TLS. Default: false.
     #[serde(default)]
@@ -144,18 +154,15 @@ pub struct HttpServer {
     /// Serve HTTP/3. Not supported yet. Default: false.
     #[serde(default)]
     pub http3: NotYet<bool>,
-    /// How many routes to remember by URL. Not supported yet, and not needed. Default: 0.
+    /// Accepted, and nothing comes of it: routes are found by an index, so there is nothing to remember. Default: 0.
     #[serde(default)]
-    pub cache_size: NotYet<u32>,
+    pub cache_size: u32,
     /// Where to send traces. Not supported yet.
     #[serde(default)]
     pub tracing: NotYet<Option<Tracing>>,
     /// The name of a GlobalFilter. Not supported yet.
     #[serde(default)]
     pub global_filter: NotYet<Option<Name>>,
-    /// The format of access log lines. Not supported yet.
-    #[serde(default)]
-    pub access_log_format: NotYet<String>,
 }
 
 /// Routes for some hosts.
@@ -191,14 +198,16 @@ pub struct HostMatch {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Path {
-    /// The whole path, such as `/ws`.
+    /// The whole path, such as `/ws`. With `routerKind: RadixTree` it may be a pattern: `{name}` stands for a segment or
+    /// a part of it, `{name:regexp}` for one that the expression matches, `*` at the end for the rest.
     pub path: Option<Spanned<String>>,
     /// How the path starts. No rule of segments: `/ws` also fits `/wsx`.
     pub path_prefix: Option<Spanned<String>>,
     /// A regular expression for the path. Not anchored: write `^` and `$` to match the whole path.
     pub path_regexp: Option<Spanned<Pattern>>,
     /// What the path becomes: after `path` the whole of it; after `pathPrefix` the prefix; after `pathRegexp` each
-    /// match, where `$1` or `${name}` stand for groups. The query stays as it is.
+    /// match, where `$1` or `${name}` stand for groups; after a pattern the whole, where `{name}` and `{EG_WILDCARD}` stand
+    /// for its parameters. The query stays as it is.
     pub rewrite_target: Option<Spanned<String>>,
     /// Methods this route is for. Default: all. A WebSocket handshake is a GET.
     pub methods: Vec<HttpMethod>,
@@ -217,10 +226,11 @@ pub struct Path {
     /// The most bytes the body of a request may have here; 0: as the server says; -1: any number. No value of this
     /// field hinders or helps a WebSocket handshake.
     pub client_max_body_size: Option<Spanned<BodyLimit>>,
-    /// Headers to set on the request. Not supported yet.
-    pub set_headers: NotYet<BTreeMap<HeaderName, String>>,
-    /// A pool of HTTP servers instead of a Pipeline. Not supported yet.
-    pub backend_pool: NotYet<Option<Untyped>>,
+    /// Headers to set on the request, before anything else sees it; one that is set to nothing is taken away. `$name`,
+    /// `${name}` and `${name:default}` stand for what the request says.
+    pub set_headers: BTreeMap<HeaderName, Spanned<HeaderText>>,
+    /// Servers that take the request, instead of a Pipeline: as a Pipeline with a `Proxy` that has this one pool.
+    pub backend_pool: Option<Spanned<Pool>>,
 }
 
 /// A header and what it must hold. A header that comes several times counts with its first value, one that is absent
@@ -267,14 +277,25 @@ pub struct IpFilter {
     pub block_by_default: bool,
 }
 
-/// How routes are searched.
+/// How the routes of a rule are searched.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq)]
 pub enum RouterKind {
     /// In the order of the file.
     #[default]
     Ordered,
-    /// By a tree of path segments. Not supported yet.
+    /// `path` may be a pattern such as `/rooms/{id}`, and what is more exact comes first.
     RadixTree,
+}
+
+/// What becomes of a path with escaped slashes.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum EncodedSlashes {
+    /// The request is refused: servers do not agree on what it means.
+    #[default]
+    Reject,
+    /// It stays as it is, and parts no segments: routes name it as `%2F`, and the server gets it.
+    Keep,
 }
 
 impl Check for HttpServer {
@@ -315,10 +336,11 @@ impl Check for HttpServer {
             }
             for path in &rule.paths {
                 path.check(reader);
-                if path.backend.is_none() && path.backend_pool.written().is_none() {
-                    let diagnostic = Diagnostic::error("this path has no `backend`").at(path.span());
-                    reader.report(diagnostic.help("name the Pipeline that takes its requests"));
+                if self.router_kind == RouterKind::RadixTree {
+                    path.check_pattern(reader);
                 }
+                path.check_headers(reader, self.router_kind);
+                path.check_backend(reader, path.span());
             }
         }
     }
@@ -382,6 +404,74 @@ impl Check for Path {
     }
 }
 
+impl Path {
+    fn check_backend(&self, reader: &Reader, at: Span) {
+        match (&self.backend, &self.backend_pool) {
+            (None, None) => {
+                let diagnostic = Diagnostic::error("this path has no `backend`").at(at);
+                reader.report(diagnostic.help("name the Pipeline that takes its requests"));
+            }
+            (Some(backend), Some(pool)) => reader.report(
+                Diagnostic::warning("`backendPool` does nothing beside `backend`")
+                    .at(pool.span())
+                    .other(backend.span(), "this Pipeline takes the requests"),
+            ),
+            (None, Some(pool)) if pool.is_candidate() => {
+                let title = "the pool of a path has no `filter`: it takes all requests";
+                reader.report(Diagnostic::error(title).at(pool.span()));
+            }
+            (None, Some(pool)) => pool.check(User::Proxy, reader, pool.span()),
+            (Some(_), None) => {}
+        }
+    }
+
+    fn check_headers(&self, reader: &Reader, kind: RouterKind) {
+        let pattern = self.path.as_ref().filter(|_| kind == RouterKind::RadixTree);
+        let pattern = pattern.and_then(|path| path.parse::<PathPattern>().ok());
+        let parameters: Vec<_> = pattern.iter().flat_map(PathPattern::names).collect();
+        for (name, text) in &self.set_headers {
+            if name.as_str() == "host" {
+                let diagnostic = Diagnostic::warning("`setHeaders` cannot set `Host`").at(text.span());
+                reader.report(
+                    diagnostic.help("servers get their own name or the client's: see `keepHost` of a server"),
+                );
+            } else if is_framing(name.as_str()) {
+                let title = format!("`setHeaders` cannot set `{name}`: it belongs to one connection");
+                reader.report(Diagnostic::error(title).at(text.span()));
+            }
+            for unknown in text.parameters().filter(|name| !parameters.contains(name)) {
+                let known = [Variable::KNOWN, &parameters].concat();
+                let diagnostic =
+                    Diagnostic::error(format!("there is no variable `{unknown}`")).at(text.span());
+                reader.report(diagnostic.help(help_for(unknown, &known)));
+            }
+        }
+    }
+
+    /// The rules of `routerKind: RadixTree`.
+    fn check_pattern(&self, reader: &Reader) {
+        let spans =
+            [self.path_prefix.as_ref().map(Spanned::span), self.path_regexp.as_ref().map(Spanned::span)];
+        for (field, span) in ["pathPrefix", "pathRegexp"].into_iter().zip(spans) {
+            let Some(span) = span else { continue };
+            let title = format!("`{field}` does nothing with `routerKind: RadixTree`");
+            let help =
+                "write `path` with `{name}` for a segment, `{name:regexp}`, or `*` at the end for the rest";
+            reader.report(Diagnostic::warning(title).at(span).help(help));
+        }
+        let Some(path) = &self.path else { return };
+        let pattern = match path.parse::<PathPattern>() {
+            Ok(pattern) => pattern,
+            Err(error) => return reader.report(Diagnostic::error(error).at(path.span())),
+        };
+        if let Some(target) = &self.rewrite_target
+            && let Err(error) = pattern.check_target(target)
+        {
+            reader.report(Diagnostic::error(error).at(target.span()));
+        }
+    }
+}
+
 /// A host has one `*`, at the start or at the end.
 fn check_stars(reader: &Reader, host: &Spanned<String>) {
     let inner = host.strip_prefix('*').or(host.strip_suffix('*')).unwrap_or(host);
@@ -395,7 +485,23 @@ fn check_stars(reader: &Reader, host: &Spanned<String>) {
     reader.report(Diagnostic::warning(title).at(host.span()));
 }
 
-fn check_match(reader: &Reader, span: super::Span, is_empty: bool) {
+/// Whether a header says how its message or its connection is to be read, or that a WebSocket is wanted.
+fn is_framing(name: &str) -> bool {
+    const FRAMING: [&str; 9] = [
+        "connection",
+        "content-length",
+        "expect",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    FRAMING.contains(&name) || name.starts_with("sec-websocket-")
+}
+
+fn check_match(reader: &Reader, span: Span, is_empty: bool) {
     if is_empty {
         let title = "nothing to compare with: give `values` or `regexp`";
         reader.report(Diagnostic::error(title).at(span));

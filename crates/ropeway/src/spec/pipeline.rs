@@ -109,6 +109,12 @@ impl FlowNode {
 }
 
 impl Pipeline {
+    /// A pipeline of one filter, which stands at `at`.
+    pub fn of<T>(filter: Filter, at: &Spanned<T>) -> Self {
+        let flow = vec![FlowNode::run(at.with(filter.name.clone()))];
+        Self { filters: vec![filter], flow }
+    }
+
     /// Reads a pipeline with filters of these kinds; reports everything that is wrong.
     pub fn read(raw: &Raw, reader: &Reader, kinds: &[KindReader]) -> Option<Self> {
         let text: PipelineText = reader.read_object(raw, Header::KEYS)?;

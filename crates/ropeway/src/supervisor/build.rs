@@ -67,6 +67,7 @@ pub(super) fn serving(
         trusted: TrustedProxies::new(spec.trusted_proxies.clone()),
         router: same.map_or_else(|| Arc::new(router(&name, spec)), |same| same.router.clone()),
         pipelines: pipelines.clone(),
+        access_log: spec.access_log_format.clone().map(Arc::new),
         keep_alive: spec.keep_alive,
         head_timeout: spec.keep_alive_timeout.get().clamp(HEAD_TIMEOUT.0, HEAD_TIMEOUT.1),
         send_timeout: spec.send_timeout.get(),

@@ -8,7 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::filters::readers;
+use super::routes::generated_name;
+use crate::filters::{proxy_of, readers};
 use crate::server::tls;
 use crate::spec::{
     Check, Diagnostic, Diagnostics, Header, KindReader, Raw, Reader, Source, Span, Spanned, closest,
@@ -17,6 +18,7 @@ use crate::spec::{
     types::{BodyLimit, ListenAddress, Name},
     unknown_kind,
 };
+use crate::upstream;
 
 /// What a configuration says, and what is wrong with it.
 #[derive(Debug)]
@@ -131,12 +133,39 @@ impl Loading<'_> {
                     self.check_port(spec, document);
                     tls::check(spec, self.reader);
                 }
+                if let (Some(name), Some(spec)) = (&name, &spec) {
+                    self.generate_pipelines(name.as_str(), spec);
+                }
                 self.objects.servers.extend(named(name, spec));
             }
             _ => {
                 let spec = Pipeline::read(document, self.reader, self.kinds);
                 self.objects.pipelines.extend(named(name, spec));
             }
+        }
+    }
+
+    /// A path with a `backendPool` has a pipeline of its own.
+    fn generate_pipelines(&mut self, server: &str, spec: &HttpServer) {
+        let rules = spec.rules.iter().enumerate();
+        let paths = rules.flat_map(|(rule, spec)| {
+            let paths = spec.paths.iter().enumerate();
+            paths.map(move |(path, spec)| (format!("{server}/{rule}/{path}"), spec))
+        });
+        for (route, path) in paths.filter(|(_, path)| path.backend.is_none()) {
+            let Some(pool) = &path.backend_pool else { continue };
+            upstream::tls::check(pool, self.reader);
+            let Ok(name) = generated_name(&route).parse::<Name>() else {
+                let title = "the name of this HTTPServer is too long for a `backendPool`";
+                self.reader
+                    .report(Diagnostic::error(title).at(pool.span()).help("name a Pipeline in `backend`"));
+                continue;
+            };
+            let name = pool.with(name);
+            self.claim(&name, "Pipeline");
+            let Some(filter) = proxy_of(pool.clone()) else { continue };
+            let spec = Pipeline::of(filter, pool);
+            self.objects.pipelines.push(Named { name, spec });
         }
     }
 

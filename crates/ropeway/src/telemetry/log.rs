@@ -1,4 +1,4 @@
-//! Log lines, on standard error.
+//! Log lines, on standard error; those of the access log go to standard output.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::{self, Debug, Write as _};
@@ -44,7 +44,9 @@ pub fn init(format: LogFormat) {
 thread_local! {
     /// Whether there is anything to flush: asked before every sleep.
     static IS_WAITING: Cell<bool> = const { Cell::new(false) };
-    static WAITING: RefCell<Waiting> = const { RefCell::new(Waiting { gathering: false, lines: Vec::new() }) };
+    static WAITING: RefCell<Waiting> = const {
+        RefCell::new(Waiting { gathering: false, lines: Vec::new(), access: Vec::new() })
+    };
 }
 
 /// From now on the lines of this thread wait for [`flush`]: a thread that has much to say writes it at once.
@@ -59,18 +61,43 @@ pub fn flush() {
     }
 }
 
+/// Writes a line of the access log.
+pub fn access(line: &str) {
+    // A thread that has given up its memory serves no requests.
+    let _ = WAITING.try_with(|waiting| {
+        let mut waiting = waiting.borrow_mut();
+        waiting.access.extend_from_slice(line.as_bytes());
+        waiting.access.push(b'\n');
+        waiting.note();
+    });
+}
+
 /// Lines of one thread.
 struct Waiting {
     gathering: bool,
     lines: Vec<u8>,
+    access: Vec<u8>,
 }
 
 impl Waiting {
+    /// Takes note of a line that was added.
+    fn note(&mut self) {
+        IS_WAITING.set(true);
+        if !self.gathering || self.lines.len() + self.access.len() > MAX_WAITING {
+            self.flush();
+        }
+    }
+
     fn flush(&mut self) {
+        // There is nowhere to tell that nobody can be told.
         if !self.lines.is_empty() {
-            // There is nowhere to tell that nobody can be told.
             let _ = io::stderr().write_all(&self.lines);
             self.lines.clear();
+        }
+        if !self.access.is_empty() {
+            let mut output = io::stdout().lock();
+            let _ = output.write_all(&self.access).and_then(|()| output.flush());
+            self.access.clear();
         }
     }
 }
@@ -89,10 +116,7 @@ impl Write for Output {
         let kept = WAITING.try_with(|waiting| {
             let mut waiting = waiting.borrow_mut();
             waiting.lines.extend_from_slice(line);
-            IS_WAITING.set(true);
-            if !waiting.gathering || waiting.lines.len() > MAX_WAITING {
-                waiting.flush();
-            }
+            waiting.note();
         });
         // A thread may say something after it has given up its memory.
         kept.map_or_else(|_| io::stderr().write(line), |()| Ok(line.len()))

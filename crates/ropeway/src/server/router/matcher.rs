@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use http::request;
 use percent_encoding::percent_decode_str;
 
-use crate::spec::types::{IpRange, Pattern};
+use crate::spec::types::{IpRange, PathPattern, Pattern};
 
 /// A host, in lower case.
 #[derive(Debug)]
@@ -28,9 +28,14 @@ pub enum PathMatch {
     Exact(String),
     /// Any that begins so.
     Prefix(String),
+    /// Any that fits as a whole.
+    Pattern(PathPattern),
     /// Any in which this is found.
     Regexp(Pattern),
 }
+
+/// The parameters of a path, and what they stand for.
+pub type Parameters<'r> = Vec<(&'r str, String)>;
 
 /// Demands on headers or query parameters.
 #[derive(Debug, Default)]
@@ -91,18 +96,31 @@ impl PathMatch {
         match self {
             PathMatch::Exact(known) => known == path,
             PathMatch::Prefix(prefix) => path.starts_with(prefix.as_str()),
+            PathMatch::Pattern(pattern) => pattern.is_match(path),
             PathMatch::Regexp(regexp) => regexp.is_match(path),
         }
     }
 
-    /// The whole path, its prefix, or every hit of the pattern, replaced by `target`.
+    /// The whole path, its prefix, or every hit of the expression, replaced by `target`.
     pub(super) fn rewrite(&self, path: &str, target: &str) -> String {
         match self {
             PathMatch::Exact(_) => target.to_owned(),
             PathMatch::Prefix(prefix) => {
                 format!("{target}{}", path.strip_prefix(prefix.as_str()).unwrap_or(path))
             }
+            PathMatch::Pattern(pattern) => pattern.rewrite(path, target),
             PathMatch::Regexp(regexp) => regexp.replace_all(path, target),
+        }
+    }
+
+    /// What parameters stand for in `path`, which matches.
+    pub(super) fn parameters(&self, path: &str) -> Parameters<'_> {
+        match self {
+            PathMatch::Pattern(pattern) => {
+                let found = pattern.parameters(path).into_iter();
+                found.map(|(name, value)| (name, value.to_owned())).collect()
+            }
+            _ => Parameters::new(),
         }
     }
 }
@@ -112,6 +130,7 @@ impl fmt::Display for PathMatch {
         match self {
             PathMatch::Exact(path) => write!(f, "{path}"),
             PathMatch::Prefix(prefix) => write!(f, "{prefix}…"),
+            PathMatch::Pattern(pattern) => f.write_str(pattern.as_str()),
             PathMatch::Regexp(regexp) => f.write_str(regexp.as_str()),
         }
     }
@@ -155,12 +174,17 @@ impl Field {
 }
 
 /// A name or value of a query, `+` for a space.
-fn unescape(text: &str) -> Option<String> {
+pub(super) fn unescape(text: &str) -> Option<String> {
     let text = text.replace('+', " ");
     percent_decode_str(&text).decode_utf8().ok().map(Into::into)
 }
 
 impl IpFilter {
+    /// Whether it lets everybody pass.
+    pub(super) fn is_open(&self) -> bool {
+        self.allow.is_empty() && self.block.is_empty() && !self.block_by_default
+    }
+
     pub(super) fn allows(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         let listed = |ranges: &[IpRange]| ranges.iter().any(|range| range.contains(ip));

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use http::Uri;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
+use crate::spec::http_server::EncodedSlashes;
+
 /// What cannot stand in a path as it is (RFC 3986 3.3).
 const ESCAPED: &AsciiSet = &CONTROLS
     .add(b' ')
@@ -18,35 +20,66 @@ const ESCAPED: &AsciiSet = &CONTROLS
     .add(b'{')
     .add(b'}');
 
-/// `raw` without its escapes. `None` where gateway and backend could read it differently: bad escapes, an
-/// escaped slash or NUL, dot segments.
-pub(super) fn decode(raw: &str) -> Option<Cow<'_, str>> {
-    if !raw.contains(['%', '.']) {
+/// `raw` without its escapes. `None` where gateway and backend could read it differently: bad escapes, an escaped NUL,
+/// dot segments, and what some servers take for a slash: an escaped slash, and a backslash in any form.
+///
+/// Kept slashes stand in the path as `%2F` and `%5C`, and part nothing. What would look the same is refused then.
+pub(super) fn decode(raw: &str, slashes: EncodedSlashes) -> Option<Cow<'_, str>> {
+    if !raw.contains(['%', '.', '\\']) {
         return Some(Cow::Borrowed(raw));
     }
+    if raw.contains('\\') {
+        return None;
+    }
+    let keeps = slashes == EncodedSlashes::Keep;
+    let mut kept = false;
     for (at, _) in raw.match_indices('%') {
         let escape = raw.get(at + 1..at + 3)?;
-        if !escape.bytes().all(|digit| digit.is_ascii_hexdigit()) || matches!(escape, "2f" | "2F" | "00") {
+        let slash = is_slash(escape);
+        let is_escaped_twice = keeps && escape == "25" && raw.get(at + 3..at + 5).is_some_and(is_slash);
+        let is_hex = escape.bytes().all(|digit| digit.is_ascii_hexdigit());
+        if !is_hex || escape == "00" || is_escaped_twice || slash && !keeps {
             return None;
         }
+        kept |= slash;
     }
-    let path = percent_decode_str(raw).decode_utf8_lossy();
+    let path = match kept {
+        true => Cow::Owned(percent_decode_str(&protect(raw)).decode_utf8_lossy().into_owned()),
+        false => percent_decode_str(raw).decode_utf8_lossy(),
+    };
     (!has_dots(&path)).then_some(path)
 }
 
-/// Dot segments, which change what a path means.
+/// Whether these two digits escape a slash or a backslash.
+fn is_slash(escape: &str) -> bool {
+    ["2f", "5c"].iter().any(|code| code.eq_ignore_ascii_case(escape))
+}
+
+/// Escaped slashes so that decoding gives their escapes.
+fn protect(raw: &str) -> String {
+    let raw = raw.replace("%2f", "%252F").replace("%2F", "%252F");
+    raw.replace("%5c", "%255C").replace("%5C", "%255C")
+}
+
+/// Dot segments, which change what a path means. Some servers look at a segment up to its `;` only, and take escaped
+/// slashes for such.
 fn has_dots(path: &str) -> bool {
-    path.split('/').any(|segment| matches!(segment, "." | ".."))
+    let segments = path.split('/').flat_map(|part| part.split("%2F")).flat_map(|part| part.split("%5C"));
+    let mut names = segments.map(|segment| segment.split(';').next().unwrap_or_default());
+    names.any(|name| matches!(name, "." | ".."))
 }
 
 /// Path and query for the next hop. `None` where rewriting brought dot segments about: `/ws../x` with `/ws` made `/`
 /// is `/../x`.
-pub(super) fn target(path: &str, query: Option<&str>) -> Option<Uri> {
+pub(super) fn target(path: &str, query: Option<&str>, slashes: EncodedSlashes) -> Option<Uri> {
     if has_dots(path) {
         return None;
     }
     let slash = if path.starts_with('/') { "" } else { "/" };
-    let path = utf8_percent_encode(path, ESCAPED);
+    let mut path = utf8_percent_encode(path, ESCAPED).to_string();
+    if slashes == EncodedSlashes::Keep {
+        path = path.replace("%252F", "%2F").replace("%255C", "%5C");
+    }
     let target = match query {
         Some(query) => format!("{slash}{path}?{query}"),
         None => format!("{slash}{path}"),
@@ -56,6 +89,7 @@ pub(super) fn target(path: &str, query: Option<&str>) -> Option<Uri> {
 
 #[cfg(test)]
 mod tests {
+    use super::EncodedSlashes::{Keep, Reject};
     use super::*;
 
     #[test]
@@ -65,25 +99,59 @@ mod tests {
             ("/a%20b", Some("/a b")),
             ("/%77s", Some("/ws")),
             ("/v1.2/ws", Some("/v1.2/ws")),
+            ("/a;b=1/c", Some("/a;b=1/c")),
+            ("/a%3Bb", Some("/a;b")),
+            ("/a%252Fb", Some("/a%2Fb")),
+            ("/...", Some("/...")),
             ("/a/../b", None),
             ("/a/%2e%2E/b", None),
             ("/a/.", None),
+            ("/a/..;x/b", None),
+            ("/a/.;/b", None),
+            ("/a/..%3B/b", None),
             ("/a%2fb", None),
             ("/a%2Fb", None),
+            ("/a\\b", None),
+            ("/a%5cb", None),
             ("/a%00", None),
             ("/a%zz", None),
             ("/a%2", None),
             ("/a%", None),
         ];
         for (raw, expected) in table {
-            assert_eq!(decode(raw).as_deref(), expected, "{raw}");
+            assert_eq!(decode(raw, Reject).as_deref(), expected, "{raw}");
+        }
+    }
+
+    #[test]
+    fn slashes_that_are_kept() {
+        let table = [
+            ("/a%2fb", Some("/a%2Fb")),
+            ("/a%2Fb%20c", Some("/a%2Fb c")),
+            ("/a%5cb", Some("/a%5Cb")),
+            ("/a%25b", Some("/a%b")),
+            ("/a%252fb", None),
+            ("/a%255Cb", None),
+            ("/a/..%2fb", None),
+            ("/a%2f..", None),
+            ("/a%2f.%5cb", None),
+            ("/a\\b", None),
+            ("/a%00", None),
+        ];
+        for (raw, expected) in table {
+            let path = decode(raw, Keep);
+            assert_eq!(path.as_deref(), expected, "{raw}");
+            let again = path.and_then(|path| target(&path, None, Keep));
+            let again = again.map(|target| target.to_string().to_ascii_lowercase());
+            assert_eq!(again, expected.map(|_| raw.to_ascii_lowercase()), "{raw}");
         }
     }
 
     #[test]
     fn what_was_decoded_is_escaped_again() {
-        assert_eq!(target("/a b/ü", Some("x=1")).unwrap(), "/a%20b/%C3%BC?x=1");
-        assert_eq!(target("a", None).unwrap(), "/a");
-        assert_eq!(target("/../a", None), None);
+        assert_eq!(target("/a b/ü", Some("x=1"), Reject).unwrap(), "/a%20b/%C3%BC?x=1");
+        assert_eq!(target("/a%2Fb", None, Reject).unwrap(), "/a%252Fb");
+        assert_eq!(target("a", None, Reject).unwrap(), "/a");
+        assert_eq!(target("/../a", None, Reject), None);
     }
 }

@@ -13,6 +13,7 @@ fn route(name: &str, paths: Vec<PathMatch>) -> Route {
         paths,
         rewrite: None,
         methods: Vec::new(),
+        set_headers: SetHeaders::new(),
         headers: Condition::default(),
         queries: Condition::default(),
         ip_filter: IpFilter::default(),
@@ -33,17 +34,39 @@ fn regexp(pattern: &str) -> Pattern {
     pattern.parse().unwrap()
 }
 
-fn find(router: &Router, method: &str, url: &str, headers: &[(&str, &str)]) -> Result<Found, Fault> {
+/// Where a request goes by its route, or why nowhere. The index and the walk have to agree.
+fn find(router: &Router, method: &str, url: &str, headers: &[(&str, &str)]) -> Result<Outcome, Fault> {
+    let head = head(method, url, headers);
+    let outcome = |found: Result<Found<'_>, Fault>| {
+        found.map(|found| Outcome { route: found.route.name.to_string(), target: found.target })
+    };
+    let client = Ipv4Addr::LOCALHOST.into();
+    let found = outcome(router.find(&head, client));
+    assert_eq!(found, outcome(router.walk(&head, client)), "{method} {url} {headers:?}");
+    found
+}
+
+#[derive(PartialEq, Debug)]
+struct Outcome {
+    route: String,
+    target: Option<Uri>,
+}
+
+fn head(method: &str, url: &str, headers: &[(&str, &str)]) -> request::Parts {
     let mut request = Request::builder().method(method).uri(url);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    router.find(&request.body(()).unwrap().into_parts().0, Ipv4Addr::LOCALHOST.into())
+    request.body(()).unwrap().into_parts().0
 }
 
 fn one_rule(routes: Vec<Route>) -> Router {
     let rule = Rule { hosts: Vec::new(), ip_filter: IpFilter::default(), routes };
-    Router { ip_filter: IpFilter::default(), rules: vec![rule] }
+    router(vec![rule])
+}
+
+fn router(rules: Vec<Rule>) -> Router {
+    Router::new(IpFilter::default(), rules, EncodedSlashes::Reject)
 }
 
 #[test]
@@ -65,8 +88,18 @@ fn paths_in_order() {
         ("/", None),
     ];
     for (url, expected) in table {
-        let found = find(&router, "GET", url, &[]).ok().map(|found| found.route.to_string());
+        let found = find(&router, "GET", url, &[]).ok().map(|found| found.route);
         assert_eq!(found.as_deref(), expected, "{url}");
+    }
+}
+
+#[test]
+fn targets_of_another_form_are_not_routed() {
+    let router = one_rule(vec![route("all", Vec::new())]);
+    let table =
+        [("GET", "*", false), ("OPTIONS", "*", true), ("GET", "test.example:80", false), ("GET", "/", true)];
+    for (method, target, expected) in table {
+        assert_eq!(find(&router, method, target, &[]).is_ok(), expected, "{method} {target}");
     }
 }
 
@@ -83,7 +116,7 @@ fn hosts() {
     let hosts = hosts.into_iter().chain([HostMatch::Regexp(regexp("^r[0-9]$"))]).collect();
     let routes = vec![route("a", vec![])];
     let rule = Rule { hosts, ip_filter: IpFilter::default(), routes };
-    let router = Router { ip_filter: IpFilter::default(), rules: vec![rule] };
+    let router = router(vec![rule]);
     let table = [
         ("chat.example.com", true),
         ("Chat.Example.COM", true),
@@ -200,5 +233,293 @@ fn addresses() {
         for ip in ["127.0.0.1", "::ffff:127.0.0.1"] {
             assert_eq!(filter.allows(ip.parse().unwrap()), expected, "{ip} by {shown}");
         }
+    }
+}
+
+/// A rule of a tree, and where the search of it comes to.
+#[test]
+fn a_tree_goes_by_what_is_more_exact() {
+    let paths = ["/*", "/{any}", "/{number:[0-9]+}", "/{any}/x", "/a", "/a*", "/a/{any}", "/a/{any}", "/a/b"];
+    let mut routes: Vec<_> = paths.iter().map(|path| route(path, in_tree(path))).collect();
+    routes[6].methods = vec![http::Method::POST];
+    routes[7].name = "second".into();
+    tree::sort(&mut routes);
+    let router = one_rule(routes);
+    let table = [
+        ("GET", "/a", "/a"),
+        ("GET", "/ab", "/a*"),
+        ("GET", "/b", "/{any}"),
+        ("GET", "/7", "/{number:[0-9]+}"),
+        ("GET", "/7/x", "/{any}/x"),
+        ("GET", "/a/b", "/a/b"),
+        ("GET", "/a/c", "second"),
+        ("POST", "/a/c", "/a/{any}"),
+        ("GET", "/a/x", "second"),
+        ("GET", "/b/c/d", "/*"),
+        ("GET", "/", "/*"),
+    ];
+    for (method, url, expected) in table {
+        assert_eq!(find(&router, method, url, &[]).unwrap().route, expected, "{method} {url}");
+    }
+}
+
+fn in_tree(path: &str) -> Vec<PathMatch> {
+    match path.contains(['{', '*']) {
+        true => vec![PathMatch::Pattern(path.parse().unwrap())],
+        false => exact(path),
+    }
+}
+
+#[test]
+fn a_tree_rewrites_by_parameters() {
+    let found = Route { rewrite: Some("/{EG_WILDCARD}/of/{id}".into()), ..route("a", in_tree("/u/{id}/*")) };
+    let router = one_rule(vec![found]);
+    assert_eq!(find(&router, "GET", "/u/7/a%20b?q", &[]).unwrap().target.unwrap(), "/a%20b/of/7?q");
+    assert_eq!(find(&router, "GET", "/u/..7/a", &[]).unwrap().target.unwrap(), "/a/of/..7");
+}
+
+#[test]
+fn a_rule_that_refuses_an_address_counts_whatever_its_paths() {
+    let refuses = || IpFilter { block: vec!["127.0.0.1".parse().unwrap()], ..IpFilter::default() };
+    let rule = |host: &str, ip_filter| Rule {
+        hosts: vec![HostMatch::new(host)],
+        ip_filter,
+        routes: vec![route(host, exact("/a"))],
+    };
+    let router = router(vec![
+        rule("refusing.example", refuses()),
+        rule("*.example", refuses()),
+        rule("open.example", IpFilter::default()),
+        rule("open.test", IpFilter::default()),
+    ]);
+    let table = [
+        ("refusing.example", "/a", 403),
+        ("open.example", "/a", 200),
+        ("open.example", "/b", 403),
+        ("open.test", "/b", 404),
+    ];
+    for (host, path, expected) in table {
+        let status = find(&router, "GET", path, &[("host", host)])
+            .map_or_else(|fault| fault.status().as_u16(), |_| 200);
+        assert_eq!(status, expected, "{host} {path}");
+    }
+}
+
+#[test]
+fn slashes_that_are_kept_part_nothing() {
+    let rewriting = Route { rewrite: Some("/new/".into()), ..route("prefix", prefix("/old/")) };
+    let mut routes = vec![route("exact", exact("/a%2Fb")), rewriting, route("one", in_tree("/{one}"))];
+    tree::sort(&mut routes);
+    let rule = Rule { hosts: Vec::new(), ip_filter: IpFilter::default(), routes };
+    let router = Router::new(IpFilter::default(), vec![rule], EncodedSlashes::Keep);
+    assert_eq!(find(&router, "GET", "/a%2fb", &[]).unwrap().route, "exact");
+    assert_eq!(find(&router, "GET", "/x%2fy", &[]).unwrap().route, "one");
+    assert_eq!(find(&router, "GET", "/old/x%2Fy%20", &[]).unwrap().target.unwrap(), "/new/x%2Fy%20");
+    assert_eq!(find(&router, "GET", "/old/..%2Fy", &[]), Err(Fault::PathInvalid));
+}
+
+#[test]
+fn headers_are_set_by_what_the_request_says() {
+    let table = [
+        ("$request_method $uri?$args", "GET /u/7%20?a=%41&a=b"),
+        ("$request", "GET /u/7%20?a=%41&a=b HTTP/1.1"),
+        ("$request_uri $scheme $server_protocol", "/u/7%20?a=%41&a=b http HTTP/1.1"),
+        ("$host $http_host $server_name", "a.test A.test:81 a.test"),
+        ("$remote_addr $remote_user", "192.0.2.1 me"),
+        ("$proxy_add_x_forwarded_for", "10.0.0.1, 10.0.0.2, 192.0.2.1"),
+        ("$arg_a-${arg_b:x}-$arg_c", "A-x-"),
+        ("$cookie_k $cookie_other $http_x_old", "v  said"),
+        ("$content_type/$request_length/$request_time", "text/0/0.000"),
+        ("$id", "7 "),
+        ("$$ $1", "$$ $1"),
+    ];
+    let names = (0..table.len()).map(|number| format!("x-{number}").parse().unwrap());
+    let texts = table.iter().map(|(text, _)| text.parse().unwrap());
+    let gone = [("x-old", ""), ("x-gone", "$arg_none")]
+        .map(|(name, text)| (name.parse().unwrap(), text.parse().unwrap()));
+    let route =
+        Route { set_headers: names.zip(texts).chain(gone).collect(), ..route("a", in_tree("/u/{id}")) };
+    let router = one_rule(vec![route]);
+    let mut head = head(
+        "GET",
+        "/u/7%20?a=%41&a=b",
+        &[
+            ("host", "A.test:81"),
+            ("authorization", "Basic bWU6c2VjcmV0"),
+            ("x-forwarded-for", "10.0.0.1"),
+            ("x-forwarded-for", "10.0.0.2"),
+            ("cookie", "a=b; k=v"),
+            ("x-old", "said"),
+            ("x-gone", "said"),
+            ("content-type", "text"),
+        ],
+    );
+    let address = "192.0.2.1:5".parse().unwrap();
+    let peer = crate::net::forwarded::Peer { address, secure: false, certificate: None };
+    let client = crate::net::forwarded::TrustedProxies::default().client(&peer, &head.headers);
+    let asked = head.clone();
+    router.find(&asked, client.address).unwrap().set_headers(&mut head, &client);
+    for (number, (text, expected)) in table.iter().enumerate() {
+        let name = format!("x-{number}");
+        assert_eq!(
+            head.headers.get(&name).map(|value| value.as_bytes()),
+            Some(expected.as_bytes()),
+            "{text}"
+        );
+    }
+    assert!(!head.headers.contains_key("x-old") && !head.headers.contains_key("x-gone"));
+}
+
+/// Few words, so that much collides.
+struct Words(fastrand::Rng);
+
+impl Words {
+    fn one<T: Clone>(&mut self, of: &[T]) -> T {
+        of[self.0.usize(..of.len())].clone()
+    }
+
+    fn rarely(&mut self) -> bool {
+        self.0.usize(..5) == 0
+    }
+
+    fn host(&mut self) -> String {
+        self.one(&["a.test", "b.test", "www.a.test", "a", ""]).to_owned()
+    }
+
+    fn path(&mut self) -> String {
+        let segments = (0..self.0.usize(1..4)).map(|_| format!("/{}", self.one(&["a", "b", "ab", "7", ""])));
+        segments.collect()
+    }
+
+    fn filter(&mut self) -> IpFilter {
+        let block = if self.rarely() { vec!["127.0.0.1".parse().unwrap()] } else { Vec::new() };
+        IpFilter { block, ..IpFilter::default() }
+    }
+
+    fn rule(&mut self, number: usize) -> Rule {
+        let forms = ["a.test", "b.test", "A.test", "*.test", "www.*", "*", "a"];
+        let count = self.0.usize(..3);
+        let mut hosts: Vec<_> = (0..count).map(|_| HostMatch::new(self.one(&forms))).collect();
+        if count > 0 && self.rarely() {
+            hosts.push(HostMatch::Regexp(regexp("^b")));
+        }
+        let count = self.0.usize(..5);
+        let mut routes: Vec<_> = (0..count).map(|route| self.route(&format!("{number}/{route}"))).collect();
+        if self.0.bool() {
+            tree::sort(&mut routes);
+        }
+        Rule { hosts, ip_filter: self.filter(), routes }
+    }
+
+    fn route(&mut self, name: &str) -> Route {
+        let path = self.path();
+        let pattern = self.one(&["/{x}", "/a/{x:[0-9]+}", "/*", "/{x}b/*", "/{x}/{y}", "/a{x}"]);
+        let paths = match self.0.usize(..6) {
+            0 => Vec::new(),
+            1 => prefix(&path),
+            2 => vec![PathMatch::Regexp(regexp("[0-9]$"))],
+            3 => in_tree(pattern),
+            4 => [exact(&path), prefix(&self.path())].into_iter().flatten().collect(),
+            _ => exact(&path),
+        };
+        let field = Field { key: "x-key".into(), values: vec!["1".into()], regexp: None };
+        let fields = if self.rarely() { vec![field] } else { Vec::new() };
+        Route {
+            methods: if self.rarely() { vec![http::Method::POST] } else { Vec::new() },
+            headers: Condition { fields, in_query: false, all: false },
+            ip_filter: self.filter(),
+            ..route(name, paths)
+        }
+    }
+}
+
+#[test]
+fn the_index_finds_what_the_walk_finds() {
+    let mut outcomes = std::collections::BTreeMap::<String, usize>::new();
+    for seed in 0..400 {
+        let mut words = Words(fastrand::Rng::with_seed(seed));
+        let rules = (0..words.0.usize(1..12)).map(|number| words.rule(number)).collect();
+        let router = router(rules);
+        for _ in 0..50 {
+            let (host, path) = (words.host(), words.path());
+            let method = words.one(&["GET", "GET", "POST"]);
+            let headers: &[(&str, &str)] = &[("host", &host), ("x-key", words.one(&["1", "2"]))];
+            let found = find(&router, method, &path, headers);
+            *outcomes
+                .entry(found.map_or_else(|fault| fault.label().into(), |_| "found".into()))
+                .or_default() += 1;
+        }
+    }
+    for outcome in ["found", "route_not_found", "route_mismatch", "method_not_allowed", "address_refused"] {
+        assert!(outcomes.get(outcome).is_some_and(|count| *count > 100), "{outcome}: {outcomes:?}");
+    }
+}
+
+/// What `RadixTree` tries first comes first here: both kinds have to find the same.
+#[test]
+fn both_kinds_find_the_same_in_documents_that_mean_the_same() {
+    let sorted = [
+        ("/a/b", "^/a/b$"),
+        ("/a/{n:[0-9]+}/c", "^/a/[0-9]+/c$"),
+        ("/a/{x}/c", "^/a/[^/]+/c$"),
+        ("/a/{x}", "^/a/[^/]+$"),
+        ("/a/*", "^/a/"),
+        ("/{x}-{y}", "^/[^-/]+-[^/]+$"),
+        ("/{x}", "^/[^/]+$"),
+    ];
+    let mut in_tree: Vec<_> = sorted.iter().map(|(tree, _)| route(tree, self::in_tree(tree))).collect();
+    let ordered = sorted.iter().map(|(tree, pattern)| route(tree, vec![PathMatch::Regexp(regexp(pattern))]));
+    let ordered = one_rule(ordered.collect());
+    let mut rng = fastrand::Rng::with_seed(7);
+    let mut found = 0;
+    for _ in 0..100 {
+        rng.shuffle(&mut in_tree);
+        tree::sort(&mut in_tree);
+        let tree = one_rule(std::mem::take(&mut in_tree));
+        for _ in 0..100 {
+            let path: String =
+                (0..rng.usize(1..10)).map(|_| char::from(rng.choice(*b"/ab7c-").unwrap())).collect();
+            let path = format!("/{path}");
+            let (by_tree, by_order) = (find(&tree, "GET", &path, &[]), find(&ordered, "GET", &path, &[]));
+            found += usize::from(by_tree.is_ok());
+            let route = |found: Result<Outcome, Fault>| found.ok().map(|found| found.route);
+            assert_eq!(route(by_tree), route(by_order), "{path}");
+        }
+        in_tree = tree.rules.into_iter().flat_map(|rule| rule.routes).collect();
+    }
+    assert!(found > 1000, "{found}");
+}
+
+#[test]
+#[ignore = "measures: run it alone, in release"]
+fn a_route_among_ten_thousand() {
+    const RULES: usize = 10_000;
+    let host = |number: usize| format!("host-{number}.example.com");
+    let path = |number: usize| format!("/api/v1/resource-{number}");
+    let by_host = (0..RULES).map(|number| Rule {
+        hosts: vec![HostMatch::new(&host(number))],
+        ip_filter: IpFilter::default(),
+        routes: vec![route("a", exact(&path(number)))],
+    });
+    let by_path = (0..RULES).map(|number| route("a", exact(&path(number))));
+    for (name, router, ordered) in [
+        ("10,000 hosts", router(by_host.collect()), true),
+        ("10,000 paths", one_rule(by_path.collect()), false),
+    ] {
+        let heads: Vec<_> = (0..RULES)
+            .map(|number| head("GET", &path(number), &[("host", &host(if ordered { number } else { 0 }))]))
+            .collect();
+        let client = Ipv4Addr::LOCALHOST.into();
+        let mut times: Vec<_> = (0..5 * RULES)
+            .map(|number| {
+                let began = std::time::Instant::now();
+                std::hint::black_box(router.find(&heads[number * 7 % RULES], client).unwrap());
+                began.elapsed()
+            })
+            .collect();
+        times.sort_unstable();
+        let median = times[times.len() / 2];
+        println!("{name}: median {median:?}, 99% {:?}", times[times.len() * 99 / 100]);
+        assert!(median < std::time::Duration::from_micros(1), "{name}: {median:?}");
     }
 }

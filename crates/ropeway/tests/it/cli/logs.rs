@@ -79,6 +79,49 @@ fn secrets_stay_out_of_diagnostics() {
     }
 }
 
+/// One line for each request, in the form that was asked for and in nothing else, on standard output.
+#[test]
+fn access_lines() {
+    let backend = Backend::listen().serve(|mut peer| {
+        peer.head();
+        peer.bytes(3);
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello");
+    });
+    let pool = format!("backendPool: {{ servers: [{{ url: 'http://{}' }}] }}", backend.address);
+    let format = "{{Method}} {{URI}} {{Proto}} {{StatusCode}} rx:{{ReqSize}} tx:{{RespSize}} {{RealIP}} [{{Tags}}] {{ReqHeaders}}";
+    let text = format!(
+        "name: front\nkind: HTTPServer\nport: {}\naddress: 127.0.0.1\ntrustedProxies: [127.0.0.1]\naccessLogFormat: '{format}'\n\
+         rules:\n- paths:\n  - path: /page\n    {pool}\n  - path: /ws\n    {pool}\n",
+        free_port()
+    );
+    let gateway = Gateway::start(&text);
+    let rows = [
+        (
+            "POST /page?a=%0a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nX-Forwarded-For: 192.0.2.7\r\nCookie: hunter2\r\n\r\nabc",
+            "POST /page?a=%0a HTTP/1.1 200 rx:3 tx:5 192.0.2.7 [route: front/0/0] host: [x], content-length: [3], \
+             x-forwarded-for: [192.0.2.7], cookie: [***]",
+        ),
+        (
+            "GET /nowhere HTTP/1.1\r\nHost: x\r\nX-A: \"\\\r\n\r\n",
+            "GET /nowhere HTTP/1.1 404 rx:0 tx:39 127.0.0.1 [error: route_not_found] host: [x], x-a: [\\\"\\\\]",
+        ),
+    ];
+    for (request, expected) in rows {
+        let mut client = Peer::connect(gateway.address);
+        client.send(request.as_bytes());
+        client.head();
+        let line = gateway.process.out(expected.split(' ').nth(1).unwrap());
+        assert_eq!(line, expected);
+    }
+    let mut refused = Peer::shake(gateway.address, "/ws", "Cookie: hunter2\r\nContent-Length: 1\r\n");
+    refused.head();
+    gateway.process.out("GET /ws HTTP/1.1 400 rx:0 ");
+    assert_eq!(gateway.process.lines().len(), 3, "{:?}", gateway.process.lines());
+    gateway.process.signal(Signal::TERM);
+    let ended = gateway.process.wait();
+    assert!(!ended.out.contains("hunter2") && !ended.err.contains("hunter2"), "{}", ended.out);
+}
+
 /// A gateway, and where its administration listens.
 fn administered(text: &str) -> (Gateway, SocketAddr) {
     let gateway = Gateway::start_with(text, |command| command.args(["--admin", "127.0.0.1:0"]));

@@ -592,3 +592,82 @@ fn what_only_a_proxy_has_is_an_error_in_a_websocket_proxy() {
         assert_eq!(lines(&load_text(&text("Proxy", line))), [""; 0], "{line}");
     }
 }
+
+/// What routes cannot be is said where it stands.
+#[test]
+fn what_is_no_route() {
+    let server = |server: &str, path: &str| {
+        format!(
+            "kind: HTTPServer\nname: s\nport: 80\n{server}\nrules:\n- paths:\n  - backendPool: {{ servers: [{{ url: http://a }}] }}\n    {path}\n"
+        )
+    };
+    let tree = "routerKind: RadixTree";
+    let rows = [
+        (
+            tree,
+            "path: /{a}{b}",
+            "test.yaml:8:11: error: something has to stand between two parameters: where would one end?",
+        ),
+        (tree, "path: /*/a", "test.yaml:8:11: error: `*` can only stand at the end of a path"),
+        (
+            tree,
+            "pathPrefix: /a",
+            "test.yaml:8:17: warning: `pathPrefix` does nothing with `routerKind: RadixTree`",
+        ),
+        (tree, "setHeaders: { X: $b }", "test.yaml:8:22: error: there is no variable `b`"),
+        (
+            "",
+            "setHeaders: { X: $urii }",
+            "test.yaml:8:22: error: there is no variable `urii` (did you mean `uri`?)",
+        ),
+        ("", "setHeaders: { Host: a }", "test.yaml:8:25: warning: `setHeaders` cannot set `Host`"),
+        (
+            "",
+            "setHeaders: { Content-Length: a }",
+            "test.yaml:8:35: error: `setHeaders` cannot set `content-length`: it belongs to one connection",
+        ),
+        ("", "setHeaders: { X: \"a\\r\\nb\" }", "test.yaml:8:22: error: `X`: no header can have this value"),
+        ("", "backend: s", "test.yaml:7:18: warning: `backendPool` does nothing beside `backend`"),
+        (
+            "accessLogFormat: '{{Methd}}'",
+            "path: /a",
+            "test.yaml:4:18: error: `accessLogFormat`: there is no placeholder `{{Methd}}`: did you mean `Method`?",
+        ),
+        ("encodedSlashes: decode", "path: /a", "test.yaml:4:17: error: "),
+        ("", "path: '/{a}'", ""),
+    ];
+    for (on_server, path, expected) in rows {
+        let found = lines(&load_text(&server(on_server, path)));
+        let fits =
+            found.iter().any(|line| line.starts_with(expected)) || expected.is_empty() && found.is_empty();
+        assert!(fits, "{on_server} {path}: {found:#?}");
+    }
+}
+
+#[test]
+fn a_pool_of_a_path_is_a_pipeline_of_its_own() {
+    let text = |pool: &str| {
+        format!("kind: HTTPServer\nname: s\nport: 80\nrules:\n- paths:\n  - backendPool: {pool}\n")
+    };
+    let loaded = load_text(&text("{ servers: [{ url: http://a }] }"));
+    assert_eq!(lines(&loaded), [""; 0]);
+    assert_eq!(loaded.objects.pipelines[0].name.as_str(), "GENERATED-s-0-0");
+    let rows = [
+        ("{ servers: [] }", "a pool needs at least one server"),
+        (
+            "{ servers: [{ url: http://a }], filter: { headers: { a: { exact: b } } } }",
+            "the pool of a path has no `filter`",
+        ),
+    ];
+    for (pool, expected) in rows {
+        let found = lines(&load_text(&text(pool)));
+        assert!(found.iter().any(|line| line.contains(expected)), "{pool}: {found:#?}");
+    }
+    let twice = text("{ servers: [{ url: http://a }] }")
+        + "---\nkind: Pipeline\nname: GENERATED-s-0-0\nfilters: [{ kind: Mock, name: m }]\n";
+    assert!(
+        lines(&load_text(&twice))[0].contains("two objects are called"),
+        "{:#?}",
+        lines(&load_text(&twice))
+    );
+}

@@ -20,6 +20,9 @@ fn strict(seen: &Seen) -> testkit::Serving {
             for line in head.split("\r\n") {
                 assert!(!line.contains(['\r', '\n', '\0']) && !line.starts_with([' ', '\t']), "{head:?}");
             }
+            for name in ["\r\nupgrade:", "\r\nhttp2-settings:", "\r\ntrailer:"] {
+                assert!(!head.to_lowercase().contains(name), "{head:?}");
+            }
             for name in ["\r\nhost:", "\r\ncontent-length:", "\r\ntransfer-encoding:"] {
                 assert!(head.to_lowercase().matches(name).count() <= 1, "{head:?}");
             }
@@ -452,6 +455,384 @@ fn heads() {
         row!("CONNECT", "CONNECT test.example:80 HTTP/1.1", "", "", [501], []),
         ("the preface of HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &[], &[]),
         ("TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", &[400], &[]),
+    ]);
+}
+
+#[test]
+fn more_lengths_and_codings() {
+    check(&[
+        row!(
+            "other codings in two lines",
+            "POST / HTTP/1.1",
+            "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n",
+            "0\r\n\r\n",
+            [501],
+            []
+        ),
+        row!(
+            "a tab before chunked",
+            "POST / HTTP/1.1",
+            "Transfer-Encoding:\tchunked\r\n",
+            "0\r\n\r\n",
+            [200],
+            ["POST / test.example chunked "]
+        ),
+        row!(
+            "a space behind chunked",
+            "POST / HTTP/1.1",
+            "Transfer-Encoding: chunked \r\n",
+            "0\r\n\r\n",
+            [200],
+            ["POST / test.example chunked "]
+        ),
+        row!(
+            "a comma behind chunked",
+            "POST / HTTP/1.1",
+            "Transfer-Encoding: chunked,\r\n",
+            "0\r\n\r\n",
+            [400],
+            []
+        ),
+        row!(
+            "a folded coding",
+            "POST / HTTP/1.1",
+            "Transfer-Encoding:\r\n chunked\r\n",
+            "0\r\n\r\n",
+            [400],
+            []
+        ),
+        row!(
+            "a NUL in a coding",
+            "POST / HTTP/1.1",
+            "Transfer-Encoding: chunked\0\r\n",
+            "0\r\n\r\n",
+            [400],
+            []
+        ),
+        row!(
+            "a coding with an underscore",
+            "POST / HTTP/1.1",
+            "Transfer_Encoding: chunked\r\nContent-Length: 3\r\n",
+            "abc",
+            [200],
+            ["POST / test.example 3 abc"]
+        ),
+        row!(
+            "a coding named in Connection",
+            "POST / HTTP/1.1",
+            "Transfer-Encoding: chunked\r\nConnection: Transfer-Encoding\r\n",
+            "3\r\nabc\r\n0\r\n\r\n",
+            [200],
+            ["POST / test.example chunked abc"]
+        ),
+        row!(
+            "two lengths and a coding",
+            "POST / HTTP/1.1",
+            "Content-Length: 3\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n",
+            "0\r\n\r\n",
+            [400],
+            []
+        ),
+        row!(
+            "a length with zeros in front",
+            "POST / HTTP/1.1",
+            "Content-Length: 003\r\n",
+            "abc",
+            [200],
+            ["POST / test.example 003 abc"]
+        ),
+        row!(
+            "a tab before a length",
+            "POST / HTTP/1.1",
+            "Content-Length:\t3\r\n",
+            "abc",
+            [200],
+            ["POST / test.example 3 abc"]
+        ),
+        row!("a length with a comma", "POST / HTTP/1.1", "Content-Length: 3,\r\n", "abc", [400], []),
+        row!("a length with a dot", "POST / HTTP/1.1", "Content-Length: 3.0\r\n", "abc", [400], []),
+        row!("a length with an exponent", "POST / HTTP/1.1", "Content-Length: 3e0\r\n", "abc", [400], []),
+        row!("a quoted length", "POST / HTTP/1.1", "Content-Length: \"3\"\r\n", "abc", [400], []),
+        row!(
+            "a bare LF before a coding",
+            "POST / HTTP/1.1",
+            "X-A: b\nTransfer-Encoding: chunked\r\n",
+            "0\r\n\r\n",
+            [200],
+            ["POST / test.example chunked "]
+        ),
+        row!(
+            "a coding behind a bare CR",
+            "POST / HTTP/1.1",
+            "X-A: b\rTransfer-Encoding: chunked\r\n",
+            "0\r\n\r\n",
+            [400],
+            []
+        ),
+        row!(
+            "the next request behind close",
+            "POST / HTTP/1.1",
+            "Content-Length: 3\r\nConnection: close\r\n",
+            "abcGET /next HTTP/1.1\r\nHost: test.example\r\n\r\n",
+            [200],
+            ["POST / test.example 3 abc"]
+        ),
+        row!(
+            "a length in HTTP/1.0",
+            "POST / HTTP/1.0",
+            "Content-Length: 3\r\n",
+            "abc",
+            [200],
+            ["POST / test.example 3 abc"]
+        ),
+    ]);
+}
+
+#[test]
+fn more_chunks() {
+    check(&[
+        row!(
+            "a space behind the size",
+            "POST / HTTP/1.1",
+            "Transfer-Encoding: chunked\r\n",
+            "3 \r\nabc\r\n0\r\n\r\n",
+            [200],
+            ["POST / test.example chunked abc"]
+        ),
+        row!(
+            "a space before the size",
+            "POST / HTTP/1.1",
+            "Transfer-Encoding: chunked\r\n",
+            " 3\r\nabc\r\n0\r\n\r\n",
+            [400],
+            []
+        ),
+        row!(
+            "a size with an underscore",
+            "POST / HTTP/1.1",
+            "Transfer-Encoding: chunked\r\n",
+            "1_0\r\n0123456789abcdef\r\n0\r\n\r\n",
+            [400],
+            []
+        ),
+        row!(
+            "an empty line before the end",
+            "POST / HTTP/1.1",
+            "Transfer-Encoding: chunked\r\n",
+            "3\r\nabc\r\n\r\n0\r\n\r\n",
+            [400],
+            []
+        ),
+        row!(
+            "no line end behind the data",
+            "POST / HTTP/1.1",
+            "Transfer-Encoding: chunked\r\n",
+            "3\r\nabc0\r\n\r\n",
+            [400],
+            []
+        ),
+        row!(
+            "a bare LF behind the data",
+            "POST / HTTP/1.1",
+            "Transfer-Encoding: chunked\r\n",
+            "3\r\nabc\n0\r\n\r\n",
+            [400],
+            []
+        ),
+        row!(
+            "a bare CR in an extension",
+            "POST / HTTP/1.1",
+            "Transfer-Encoding: chunked\r\n",
+            "3;a\rb\r\nabc\r\n0\r\n\r\n",
+            [400],
+            []
+        ),
+        row!(
+            "a size of 16 digits",
+            "POST / HTTP/1.1",
+            "Transfer-Encoding: chunked\r\n",
+            "0000000000000003\r\nabc\r\n0\r\n\r\n",
+            [200],
+            ["POST / test.example chunked abc"]
+        ),
+        row!(
+            "a size of 17 digits",
+            "POST / HTTP/1.1",
+            "Transfer-Encoding: chunked\r\n",
+            "00000000000000003\r\nabc\r\n0\r\n\r\n",
+            [200],
+            ["POST / test.example chunked abc"]
+        ),
+        row!(
+            "a length as trailer",
+            "POST / HTTP/1.1",
+            "Transfer-Encoding: chunked\r\n",
+            "3\r\nabc\r\n0\r\nContent-Length: 9\r\n\r\n",
+            [200],
+            ["POST / test.example chunked abc"]
+        ),
+        row!(
+            "a trailer without a colon",
+            "POST / HTTP/1.1",
+            "Transfer-Encoding: chunked\r\n",
+            "3\r\nabc\r\n0\r\nnothing\r\n\r\n",
+            [400],
+            []
+        ),
+        row!(
+            "a request in the place of trailers",
+            "POST / HTTP/1.1",
+            "Transfer-Encoding: chunked\r\n",
+            "3\r\nabc\r\n0\r\nGET /next HTTP/1.1\r\nHost: test.example\r\n\r\n",
+            [400],
+            []
+        ),
+    ]);
+}
+
+#[test]
+fn more_heads() {
+    check(&[
+        row!("two equal hosts", "GET / HTTP/1.1", "Host: test.example\r\n", "", [400], []),
+        row!("a folded line with a tab", "GET / HTTP/1.1", "X-A: b\r\n\tc\r\n", "", [400], []),
+        row!("two CR before LF", "GET / HTTP/1.1", "X-A: b\r\r\n", "", [400], []),
+        row!("a line of a space", "GET / HTTP/1.1", "X-A: b\r\n \r\n", "", [400], []),
+        row!("a name with a slash", "GET / HTTP/1.1", "X/A: b\r\n", "", [400], []),
+        row!("a name with a space", "GET / HTTP/1.1", "X A: b\r\n", "", [400], []),
+        row!("DEL in a value", "GET / HTTP/1.1", "X-A: b\x7f\r\n", "", [400], []),
+        row!("a bell in a value", "GET / HTTP/1.1", "X-A: b\x07\r\n", "", [400], []),
+        row!("an empty value", "GET / HTTP/1.1", "X-A:\r\n", "", [200], ["GET / test.example -"]),
+        row!(
+            "Host named in Connection",
+            "GET / HTTP/1.1",
+            "Connection: Host\r\n",
+            "",
+            [200],
+            ["GET / test.example -"]
+        ),
+        row!(
+            "an upgrade to h2c",
+            "GET / HTTP/1.1",
+            "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
+            "",
+            [200],
+            ["GET / test.example -"]
+        ),
+        row!(
+            "an upgrade to h2c with a body",
+            "POST / HTTP/1.1",
+            "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nContent-Length: 3\r\n",
+            "abc",
+            [200],
+            ["POST / test.example 3 abc"]
+        ),
+        row!(
+            "an upgrade to h2c without Connection",
+            "GET / HTTP/1.1",
+            "Upgrade: h2c\r\n",
+            "",
+            [200],
+            ["GET / test.example -"]
+        ),
+        row!(
+            "an upgrade to h2c, and what is behind it",
+            "GET / HTTP/1.1",
+            "Connection: Upgrade\r\nUpgrade: h2c\r\n",
+            "GET /next HTTP/1.1\r\nHost: test.example\r\n\r\n",
+            [200],
+            ["GET / test.example -"]
+        ),
+        row!(
+            "an expectation without a body",
+            "GET / HTTP/1.1",
+            "Expect: 100-continue\r\n",
+            "",
+            [200],
+            ["GET / test.example -"]
+        ),
+        row!(
+            "an expectation nobody knows",
+            "POST / HTTP/1.1",
+            "Expect: 200-ok\r\nContent-Length: 3\r\n",
+            "abc",
+            [200],
+            ["POST / test.example 3 abc"]
+        ),
+        row!("the preface in a request", "PRI * HTTP/1.1", "", "", [400], []),
+        ("an empty host", b"GET / HTTP/1.1\r\nHost:\r\n\r\n", &[400], &[]),
+        ("a host with a space", b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", &[400], &[]),
+        ("two hosts in one line", b"GET / HTTP/1.1\r\nHost: a.example, b.example\r\n\r\n", &[400], &[]),
+        ("a host with a port that is none", b"GET / HTTP/1.1\r\nHost: a.example:x\r\n\r\n", &[400], &[]),
+        ("a host with half a bracket", b"GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", &[400], &[]),
+        ("a host with a backslash", b"GET / HTTP/1.1\r\nHost: a.example\\b\r\n\r\n", &[400], &[]),
+        ("a folded host", b"GET / HTTP/1.1\r\nHost:\r\n a.example\r\n\r\n", &[400], &[]),
+        ("no host, and an absolute target", b"GET http://a.example/ HTTP/1.1\r\n\r\n", &[400], &[]),
+        ("a byte order mark", b"\xef\xbb\xbfGET / HTTP/1.1\r\nHost: a\r\n\r\n", &[400], &[]),
+        ("a PROXY line", b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", &[400], &[]),
+    ]);
+}
+
+#[test]
+fn first_lines() {
+    check(&[
+        row!(
+            "an absolute target of https",
+            "GET https://other.example/x HTTP/1.1",
+            "",
+            "",
+            [200],
+            ["GET /x other.example -"]
+        ),
+        row!(
+            "an absolute target with a port",
+            "GET http://other.example:81/x HTTP/1.1",
+            "",
+            "",
+            [200],
+            ["GET /x other.example:81 -"]
+        ),
+        row!(
+            "an absolute target without a path",
+            "GET http://other.example HTTP/1.1",
+            "",
+            "",
+            [200],
+            ["GET / other.example -"]
+        ),
+        row!("an absolute target without a host", "GET http:///x HTTP/1.1", "", "", [400], []),
+        row!("an authority", "GET other.example:80 HTTP/1.1", "", "", [400], []),
+        row!("an asterisk", "OPTIONS * HTTP/1.1", "", "", [404], []),
+        row!("an asterisk that is no place", "GET * HTTP/1.1", "", "", [400], []),
+        row!("no slash in front", "GET x/y HTTP/1.1", "", "", [400], []),
+        row!("a fragment", "GET /a#b HTTP/1.1", "", "", [200], ["GET /a test.example -"]),
+        row!("DEL in the target", "GET /a\x7f HTTP/1.1", "", "", [400], []),
+        row!("NUL in the target", "GET /a\0b HTTP/1.1", "", "", [400], []),
+        row!("a backslash", "GET /a\\b HTTP/1.1", "", "", [400], []),
+        row!("an escaped backslash", "GET /a%5Cb HTTP/1.1", "", "", [400], []),
+        row!("dots between backslashes", "GET /a\\..\\b HTTP/1.1", "", "", [400], []),
+        row!("a semicolon", "GET /a;b=c/d HTTP/1.1", "", "", [200], ["GET /a;b=c/d test.example -"]),
+        row!("dots before a semicolon", "GET /a/..;/b HTTP/1.1", "", "", [400], []),
+        row!("dots before an escaped semicolon", "GET /a/..%3Bx/b HTTP/1.1", "", "", [400], []),
+        row!(
+            "a slash escaped twice",
+            "GET /a%252fb HTTP/1.1",
+            "",
+            "",
+            [200],
+            ["GET /a%252fb test.example -"]
+        ),
+        row!("an escape of another kind", "GET /a%u002fb HTTP/1.1", "", "", [400], []),
+        row!("two slashes", "GET //a//b HTTP/1.1", "", "", [200], ["GET //a//b test.example -"]),
+        row!("dots at the end", "GET /a/.. HTTP/1.1", "", "", [400], []),
+        row!("dots in the query", "GET /a?/../b HTTP/1.1", "", "", [200], ["GET /a?/../b test.example -"]),
+        row!("a method in lower case", "get / HTTP/1.1", "", "", [200], ["get / test.example -"]),
+        row!("a method that nobody knows", "PURGE / HTTP/1.1", "", "", [200], ["PURGE / test.example -"]),
+        row!("a method with a colon", "GET: / HTTP/1.1", "", "", [400], []),
+        row!("no method", " / HTTP/1.1", "", "", [400], []),
+        row!("words behind the version", "GET / HTTP/1.1 x", "", "", [400], []),
+        row!("a version with two digits", "GET / HTTP/1.10", "", "", [400], []),
+        row!("a version without a dot", "GET / HTTP/11", "", "", [400], []),
+        row!("another protocol", "GET / HTCPCP/1.0", "", "", [400], []),
     ]);
 }
 

@@ -36,6 +36,14 @@ rules:
   - {{ path: /post, methods: [POST], backend: NAME-p }}
   - {{ path: /blocked, ipFilter: {{ blockIPs: [127.0.0.1] }}, backend: NAME-p }}
   - {{ path: /named-server, backend: NAME-n }}
+  - {{ path: /all, matchAllHeader: true, headers: [{{ key: X-A, values: [a] }}, {{ key: X-B, regexp: b }}], backend: NAME-p }}
+  - {{ path: /all-queries, matchAllQuery: true, queries: [{{ key: a, values: ['1'] }}, {{ key: b, values: ['2'] }}], backend: NAME-p }}
+  - {{ path: /twice, methods: [POST], backend: NAME-p }}
+  - {{ path: /twice, headers: [{{ key: X-Mode, values: [a] }}], backend: NAME-p }}
+  - {{ path: '/;v=1', backend: NAME-p }}
+- ipFilter: {{ allowIPs: [192.0.2.0/24] }}
+  host: guarded.example
+  paths: [{{ pathPrefix: /, backend: NAME-p }}]
 ---
 name: NAME-p
 kind: Pipeline
@@ -72,6 +80,21 @@ filters: [{{ name: proxy, kind: Proxy, pools: [{{ servers: [{{ url: 'http://loca
         ("a.example", "http://named.example/x", ""),
         ("a.example", "/named-server?x", ""),
         ("a.example", "/exact", "X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Host: b\r\n"),
+        ("a.example", "/all", "X-A: a\r\nX-B: b\r\n"),
+        ("a.example", "/all", "X-A: a\r\n"),
+        ("a.example", "/all-queries?b=2&a=1", ""),
+        ("a.example", "/all-queries?b=2&a=2&a=1", ""),
+        ("a.example", "/twice", ""),
+        ("a.example", "/twice", "X-Mode: a\r\n"),
+        ("guarded.example", "/exact", ""),
+        ("guarded.example", "/nowhere", ""),
+        ("a.example", "/;v=1", ""),
+        ("a.example", "/%3bv=1", ""),
+        ("a.example", "/a\\b", ""),
+        ("a.example", "/a%5cb", ""),
+        ("a.example", "/..;/exact", ""),
+        ("a.example.", "/exact", ""),
+        ("[::1]:80", "/exact", ""),
         ("", "/exact", ""),
         ("a b", "/exact", ""),
     ];
@@ -86,6 +109,175 @@ filters: [{{ name: proxy, kind: Proxy, pools: [{{ servers: [{{ url: 'http://loca
     }
     let led = outcome(&backend, &mut ask(&gateway, "GET /old/a HTTP/1.1\r\nHost: a.example\r\n\r\n"));
     assert!(matches!(led, Outcome::Led { target, .. } if target == "/new/a"));
+}
+
+/// What `outcome` tells of a page and of a handshake, which have to be the same.
+fn alike(gateway: &TestGateway, backend: &Backend, target: &str, headers: &str) -> String {
+    let outcome = |more: &str| {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: a.example\r\n{headers}{more}\r\n");
+        match outcome(backend, &mut ask(gateway, &request)) {
+            Outcome::Led { target, .. } => target,
+            Outcome::Refused { status, label } => format!("{status} {label}"),
+        }
+    };
+    let found = outcome("Connection: close\r\n");
+    assert_eq!(found, outcome(UPGRADE), "{target}");
+    found
+}
+
+#[test]
+fn a_tree_of_patterns() {
+    let backend = Backend::listen();
+    let address = backend.address;
+    let gateway = TestGateway::start(&format!(
+        "name: NAME
+kind: HTTPServer
+port: PORT
+address: 127.0.0.1
+routerKind: RadixTree
+cacheSize: 100
+rules:
+- paths:
+  - {{ path: /*, rewriteTarget: '/rest/{{EG_WILDCARD}}', backendPool: &pool {{ servers: [{{ url: 'http://{address}' }}] }} }}
+  - {{ path: '/rooms/{{id}}', rewriteTarget: '/room/{{id}}', backendPool: *pool }}
+  - {{ path: '/rooms/{{id:[0-9]+}}', rewriteTarget: '/number/{{id}}', backendPool: *pool }}
+  - {{ path: /rooms/new, backendPool: *pool }}
+  - {{ path: '/rooms/{{id}}/post', methods: [POST], backendPool: *pool }}
+"
+    ));
+    let rows = [
+        ("/rooms/new", "/rooms/new"),
+        ("/rooms/7?q", "/number/7?q"),
+        ("/rooms/a%20b", "/room/a%20b"),
+        ("/rooms/a/b", "/rest/rooms/a/b"),
+        ("/rooms/", "/rest/rooms/"),
+        ("/rooms/a/post", "/rest/rooms/a/post"),
+        ("/", "/rest/"),
+    ];
+    for (target, expected) in rows {
+        assert_eq!(alike(&gateway, &backend, target, ""), expected, "{target}");
+    }
+}
+
+#[test]
+fn escaped_slashes_that_are_kept() {
+    let backend = Backend::listen();
+    let address = backend.address;
+    let documents = |slashes: &str| {
+        format!(
+            "name: NAME
+kind: HTTPServer
+port: PORT
+address: 127.0.0.1
+encodedSlashes: {slashes}
+rules:
+- paths:
+  - {{ pathPrefix: /old/, rewriteTarget: /new/, backendPool: &pool {{ servers: [{{ url: 'http://{address}' }}] }} }}
+  - {{ path: /projects/a%2Fb, rewriteTarget: /exact, backendPool: *pool }}
+  - {{ pathPrefix: /projects/, backendPool: *pool }}
+"
+        )
+    };
+    let refused = "400 path_invalid";
+    let rows = [
+        ("/projects/x%2fy", "/projects/x%2fy"),
+        ("/projects/a%2fb", "/exact"),
+        ("/projects/x%5Cy", "/projects/x%5Cy"),
+        ("/old/x%2fy", "/new/x%2Fy"),
+        ("/projects%2fx", "404 route_not_found"),
+        ("/projects/..%2fy", refused),
+        ("/projects/x%252fy", refused),
+        ("/projects/x%00", refused),
+        ("/projects/x\\y", refused),
+    ];
+    let (keeping, rejecting) =
+        (TestGateway::start(&documents("keep")), TestGateway::start(&documents("reject")));
+    for (target, expected) in rows {
+        assert_eq!(alike(&keeping, &backend, target, ""), expected, "{target}");
+        if !target.contains("%252f") && !target.contains("%2fx") {
+            assert_eq!(alike(&rejecting, &backend, target, ""), refused, "{target}");
+        }
+    }
+}
+
+#[test]
+fn a_route_sets_headers() {
+    let backend = Backend::listen();
+    let address = backend.address;
+    let gateway = TestGateway::start(&format!(
+        "name: NAME
+kind: HTTPServer
+port: PORT
+address: 127.0.0.1
+routerKind: RadixTree
+rules:
+- paths:
+  - path: /rooms/{{room}}
+    setHeaders:
+      X-Room: 'room-${{room}}'
+      X-User: '${{arg_user:nobody}}'
+      X-Secret: ''
+      X-Broken: '$arg_broken'
+      Authorization: 'Bearer $cookie_token'
+    backendPool: {{ servers: [{{ url: 'http://{address}' }}] }}
+"
+    ));
+    for more in ["Connection: close\r\n", UPGRADE] {
+        let request = format!(
+            "GET /rooms/a%20b?user=&broken=%0d%0aX-Forged:+1 HTTP/1.1\r\nHost: a.example\r\nx-room: forged\r\n\
+             X-Secret: forged\r\nX-Broken: forged\r\nX-User: forged\r\nX-User: twice\r\nCookie: a=b; token=t\r\n{more}\r\n"
+        );
+        let _client = ask(&gateway, &request);
+        let head = backend.accept().head();
+        let value = |name| header(&head, name);
+        assert_eq!(value("x-room"), Some("room-a b"), "{head}");
+        assert_eq!(value("x-user"), Some("nobody"), "{head}");
+        assert_eq!(value("authorization"), Some("Bearer t"), "{head}");
+        assert!(value("x-secret").is_none() && value("x-broken").is_none(), "{head}");
+        assert!(!head.contains("forged") && !head.contains("twice") && !head.contains("Forged: 1"), "{head}");
+    }
+}
+
+/// The limit of the path, or else of the server; a handshake has no body that could be too long.
+#[test]
+fn bodies_may_be_as_long_as_their_path_says() {
+    let backend = Backend::listen().serve(|mut peer| {
+        while let Some(first) = peer.bytes_or_end(1) {
+            let head = String::from_utf8(first).unwrap() + &peer.head();
+            peer.bytes(header(&head, "content-length").map_or(0, |length| length.parse().unwrap()));
+            peer.try_send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let address = backend.address;
+    let gateway = TestGateway::start(&format!(
+        "name: NAME
+kind: HTTPServer
+port: PORT
+address: 127.0.0.1
+clientMaxBodySize: 3
+rules:
+- paths:
+  - {{ path: /server, backendPool: &pool {{ servers: [{{ url: 'http://{address}' }}] }} }}
+  - {{ path: /zero, clientMaxBodySize: 0, backendPool: *pool }}
+  - {{ path: /more, clientMaxBodySize: 5, backendPool: *pool }}
+  - {{ path: /less, clientMaxBodySize: 1, backendPool: *pool }}
+  - {{ path: /any, clientMaxBodySize: -1, backendPool: *pool }}
+"
+    ));
+    let rows = [
+        ("/server", "abc", "200"),
+        ("/server", "abcd", "413"),
+        ("/zero", "abcd", "413"),
+        ("/more", "abcde", "200"),
+        ("/more", "abcdef", "413"),
+        ("/less", "ab", "413"),
+        ("/any", "abcdefgh", "200"),
+    ];
+    for (path, body, expected) in rows {
+        let length = body.len();
+        let request = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}");
+        assert_eq!(&ask(&gateway, &request).head()[9..12], expected, "{path} {body}");
+    }
 }
 
 fn outcome(backend: &Backend, client: &mut testkit::Peer) -> Outcome {
