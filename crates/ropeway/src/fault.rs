@@ -10,7 +10,7 @@ use ws::handshake::{RequestFault, ResponseFault};
 /// Its label goes to the client in `X-Ropeway-Error` and is the metric's label: it never changes its meaning.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Fault {
-    /// The path cannot be routed safely: bad escapes, `%2f`, `%00` or dot segments.
+    /// The path cannot be routed safely: bad escapes, `%2f`, `%00`, backslashes or dot segments.
     PathInvalid,
     /// Not exactly one valid `Host` (RFC 9112 3.2).
     HostInvalid,
@@ -186,7 +186,9 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Fault::PathInvalid => "the path holds a bad escape, an escaped slash or NUL, or a dot segment",
+            Fault::PathInvalid => {
+                "the path holds a bad escape, an escaped slash or NUL, a backslash, or a dot segment"
+            }
             Fault::HostInvalid => "the request does not name exactly one valid host: send Host once",
             Fault::HeadTooLarge => "the request has more than 100 headers",
             Fault::RouteNotFound { known } if known.is_empty() => "no rule matches, and there are none",

@@ -51,7 +51,7 @@ impl Index {
             for host in &rule.hosts {
                 match host {
                     HostMatch::Exact(name) => {
-                        index.by_host.entry(name.clone()).or_default().add(number, rule, false)
+                        index.by_host.entry(name.clone()).or_default().add(number, rule, false);
                     }
                     _ => index.others.add(number, rule, true),
                 }

@@ -227,3 +227,27 @@ fn a_changed_path_of_a_server_is_a_change() {
         assert_eq!(client.bytes(6), format!("{base}/x").as_bytes());
     }
 }
+
+/// One request a connection, where the user wants it so; whatever else is there is not served.
+#[test]
+fn without_keep_alive_a_connection_carries_one_request() {
+    let backend = Backend::listen();
+    for (server, carries) in [("keepAlive: false", 1), ("keepAlive: true", 2)] {
+        let gateway = Setup { server, path: "", ..Setup::default() }.to(&[backend.address]);
+        let mut client = Peer::connect(gateway.address);
+        client.send((get("/a%00", "") + &get("/b%00", "Connection: close\r\n")).as_bytes());
+        let answers = String::from_utf8(client.rest()).unwrap();
+        assert_eq!(answers.matches("HTTP/1.1 400 ").count(), carries, "{server}: {answers}");
+    }
+}
+
+/// An idle connection is closed after `keepAliveTimeout`.
+#[test]
+fn an_idle_connection_is_closed() {
+    let backend = Backend::listen();
+    let gateway = Setup { server: "keepAliveTimeout: 1s", ..Setup::default() }.to(&[backend.address]);
+    let mut client = Peer::connect(gateway.address);
+    client.send(get("/a%00", "").as_bytes());
+    let answer = String::from_utf8(client.rest()).unwrap();
+    assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+}
