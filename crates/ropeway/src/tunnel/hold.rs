@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 
 use super::drain::Whose;
 use super::frozen::{Frozen, FrozenEnding, Thawing};
-use super::registry::{Ask, Entry, Identity, Registries, Registry};
+use super::registry::{Ask, Entry, Identity, Progress, Registries, Registry};
 use super::{Claim, Ending, Record, Tunnel};
 use crate::net::Stream;
 
@@ -87,6 +87,16 @@ impl Registries {
         }
         undo.call_off();
         Ok(all)
+    }
+
+    /// What tunnels that have ended here had moved: for the next process to [carry](Registries::carry) on. What live ones
+    /// have moved goes with them.
+    pub async fn ended(&self) -> Progress {
+        let mut sum = Progress::default();
+        for answer in self.ask_each(Ask::Ended) {
+            sum = sum + answer.await.unwrap_or_default();
+        }
+        sum
     }
 
     /// Has all frozen tunnels go on here.

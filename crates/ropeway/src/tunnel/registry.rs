@@ -106,6 +106,10 @@ pub enum Ask {
         /// Where they go.
         reply: oneshot::Sender<io::Result<Vec<Frozen>>>,
     },
+    /// What those that have ended had moved.
+    Ended(oneshot::Sender<Progress>),
+    /// To count this with it.
+    Carry(Progress),
     /// To have those that hold still go on.
     Resume,
     /// To have those that hold still leave.
@@ -145,6 +149,14 @@ impl Registries {
         answers
     }
 
+    /// Counts what tunnels had moved that ended in the process before this one.
+    pub fn carry(&self, moved: Progress) {
+        if let Some(worker) = self.0.first() {
+            // As in `ask`.
+            let _ = worker.send(Ask::Carry(moved));
+        }
+    }
+
     /// How many workers there are.
     pub(super) fn workers(&self) -> usize {
         self.0.len()
@@ -178,6 +190,8 @@ impl Registry {
                 }
                 Ask::Movable(reply) => drop(reply.send(self.count_movable())),
                 Ask::Freeze { whose, most, reply } => self.freeze(&whose, most, reply),
+                Ask::Ended(reply) => drop(reply.send(self.ended.get())),
+                Ask::Carry(moved) => self.ended.set(self.ended.get() + moved),
                 Ask::Resume => self.resume(),
                 Ask::Release => self.release(),
             }

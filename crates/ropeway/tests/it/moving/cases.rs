@@ -108,6 +108,25 @@ fn the_line_at_close_is_that_of_one_tunnel() {
     assert_eq!(record["id"], opened(&gateway.name)[0]["id"]);
 }
 
+/// Tunnels that have ended do not move, but what they had moved is not forgotten.
+#[test]
+fn what_ended_tunnels_had_moved_is_carried_on() {
+    let (backend, gateway, twin) = twins("");
+    let (mut client, mut server) = open(&gateway, &backend, "", "");
+    check_alive(&mut client, &mut server);
+    drop((client, server));
+    eventually("its end", || (gateway.registries().tunnels() == 0).then_some(()));
+    let (mut client, mut server) = open(&gateway, &backend, "", "");
+    check_alive(&mut client, &mut server);
+    let before = totals(&gateway).1;
+    assert_eq!(before.to_server.messages, 4);
+    let ended = ropeway::app::runtime().unwrap().block_on(gateway.registries().ended());
+    assert_eq!(ended.to_server.messages, 2);
+    twin.registries().carry(ended);
+    gateway.move_to(&twin);
+    assert_eq!(totals(&twin).1, before);
+}
+
 /// What is left of `closeTimeout` is what counts, and the cause is the first one.
 #[test]
 fn a_deadline_goes_on() {
