@@ -37,6 +37,8 @@ pub use initiator::{Demand, Initiator, Met};
 pub use name_server::{NameServer, Says};
 pub use peer::{End, Peer, UPGRADE};
 pub use records::{Record, opened, record, records, verdicts};
+/// Tunnels whose every message is numbered and checked.
+pub use soak;
 pub use terminator::{Hello, Manner, Terminator};
 pub use unreachable::{BlackHole, Refusing};
 pub use usage::Usage;
