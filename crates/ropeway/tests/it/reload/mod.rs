@@ -4,6 +4,7 @@ mod edits;
 mod limits;
 mod listeners;
 mod removal;
+mod soak;
 mod unhealthy;
 
 use std::net::SocketAddr;
