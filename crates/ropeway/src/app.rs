@@ -14,6 +14,8 @@ use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::operations::Orders;
+use crate::admin::socket::ControlSocket;
 use crate::admin::{self, Admin};
 use crate::lifecycle::Lifecycle;
 use crate::net::limits::{Room, open_files};
@@ -63,11 +65,20 @@ pub struct Gateway {
     /// Administration stops last: until then it says that the gateway is not ready.
     stop_control: CancellationToken,
     control: Option<JoinHandle<()>>,
-    /// Tells the control thread what pools are in force, and which are no more.
-    pools: mpsc::UnboundedSender<[Vec<Arc<Pool>>; 2]>,
+    /// Tells the control thread what is new.
+    news: mpsc::UnboundedSender<News>,
     admin: Option<SocketAddr>,
     room: Room,
     busy_poll: Duration,
+}
+
+/// What the control thread is told.
+#[derive(Debug)]
+enum News {
+    /// What is in force.
+    InForce { pools: Vec<Arc<Pool>>, departed: Vec<Arc<Pool>>, objects: Vec<(&'static str, String)> },
+    /// To serve the control socket, with orders that go there.
+    Control(ControlSocket, Orders),
 }
 
 /// Why a gateway does not start.
@@ -94,7 +105,7 @@ impl Gateway {
         let stop = CancellationToken::new();
         let (workers, threads) = Workers::start(count, room, busy_poll, &stop, PATIENCE)
             .map_err(|error| StartError { doing: "starting the workers".into(), error })?;
-        let (pools, new_pools) = mpsc::unbounded_channel();
+        let (news, new) = mpsc::unbounded_channel();
         let mut gateway = Gateway {
             stop,
             ready: Arc::default(),
@@ -104,12 +115,12 @@ impl Gateway {
             threads,
             stop_control: CancellationToken::new(),
             control: None,
-            pools,
+            news,
             admin: admin.as_ref().map(|(_, address)| *address),
             room,
             busy_poll,
         };
-        let control = gateway.start_control(admin.map(|(listener, _)| listener), new_pools);
+        let control = gateway.start_control(admin.map(|(listener, _)| listener), new);
         gateway.control =
             Some(control.map_err(|error| StartError { doing: "starting the control thread".into(), error })?);
         gateway.commit(prepared);
@@ -136,7 +147,16 @@ impl Gateway {
     fn commit(&mut self, prepared: Prepared) {
         self.supervisor.commit(prepared, &self.workers);
         // Without a control thread there is nothing to be told.
-        let _ = self.pools.send([self.supervisor.pools(), self.supervisor.departed()]);
+        let (pools, departed) = (self.supervisor.pools(), self.supervisor.departed());
+        let objects = self.supervisor.objects();
+        let _ = self.news.send(News::InForce { pools, departed, objects });
+    }
+
+    /// Is controlled over `socket` from now on, until it stops. What is asked there goes to `orders`, for who owns the
+    /// gateway.
+    pub fn control(&self, socket: ControlSocket, orders: Orders) {
+        // Without a control thread nobody answers; that is in the log.
+        let _ = self.news.send(News::Control(socket, orders));
     }
 
     /// The files that what is in force names, besides those that it stands in.
@@ -227,7 +247,7 @@ impl Gateway {
     fn start_control(
         &self,
         admin: Option<TcpListener>,
-        mut new_pools: mpsc::UnboundedReceiver<[Vec<Arc<Pool>>; 2]>,
+        mut news: mpsc::UnboundedReceiver<News>,
     ) -> io::Result<JoinHandle<()>> {
         let (stop, ready, metrics) = (self.stop_control.clone(), self.ready.clone(), self.metrics.clone());
         let (stopping, registries) = (self.stop.clone(), self.workers.registries());
@@ -236,8 +256,8 @@ impl Gateway {
                 let lifecycle = Lifecycle::new(&stop);
                 // A gateway that stops chooses among its servers no more.
                 let mut watches = Watches::new(&Lifecycle::new(&stopping), registries.clone());
-                let (pools, departed) = Default::default();
-                let state = Rc::new(Admin { metrics, ready, registries, pools, departed });
+                let (pools, departed, objects) = Default::default();
+                let state = Rc::new(Admin { metrics, ready, registries, pools, departed, objects });
                 if let Some(listener) = admin {
                     match tokio::net::TcpListener::from_std(listener) {
                         Ok(listener) => {
@@ -247,10 +267,20 @@ impl Gateway {
                     }
                 }
                 let watching = async {
-                    while let Some([pools, departed]) = new_pools.recv().await {
-                        watches.set(&pools);
-                        state.pools.replace(pools);
-                        state.departed.replace(departed);
+                    while let Some(news) = news.recv().await {
+                        match news {
+                            News::InForce { pools, departed, objects } => {
+                                watches.set(&pools);
+                                state.pools.replace(pools);
+                                state.departed.replace(departed);
+                                state.objects.replace(objects);
+                            }
+                            News::Control(socket, orders) => {
+                                let served =
+                                    admin::control::serve(socket, orders, state.clone(), lifecycle.clone());
+                                lifecycle.spawn(served);
+                            }
+                        }
                     }
                 };
                 tokio::select! {

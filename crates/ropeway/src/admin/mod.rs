@@ -1,8 +1,12 @@
 //! The administration listener: is it alive, is it ready, how is it.
 
+pub mod control;
+pub mod operations;
+pub mod socket;
 mod status;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -41,6 +45,8 @@ pub struct Admin {
     pub pools: RefCell<Vec<Arc<Pool>>>,
     /// Those that are in force no more and may still have tunnels.
     pub departed: RefCell<Vec<Arc<Pool>>>,
+    /// The objects that are in force: kind and name.
+    pub objects: RefCell<Vec<(&'static str, String)>>,
 }
 
 /// Answers until it is time to stop.
@@ -96,7 +102,7 @@ async fn answer(request: &Request<Incoming>, admin: &Admin) -> Reply {
         }
         "/status" => {
             let tunnels = live(admin).await.tunnels;
-            let mut reply = text(StatusCode::OK, status::status(admin, tunnels));
+            let mut reply = text(StatusCode::OK, status::status(admin, tunnels, &routes(admin).await));
             reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             reply
         }
@@ -124,6 +130,17 @@ fn note_servers(admin: &Admin) {
             admin.metrics.conduct(&pool.identity, &server, failures, ejections, ejected.is_some());
         }
     }
+}
+
+/// How many tunnels have come by each route.
+async fn routes(admin: &Admin) -> BTreeMap<Arc<str>, usize> {
+    let mut routes = BTreeMap::new();
+    for answer in admin.registries.routes() {
+        if let Ok(Ok(counts)) = timeout(PATIENCE, answer).await {
+            counts.into_iter().for_each(|(route, count)| *routes.entry(route).or_default() += count);
+        }
+    }
+    routes
 }
 
 /// What the tunnels of all workers have done so far.

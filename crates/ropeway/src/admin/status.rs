@@ -1,6 +1,6 @@
 //! `/status`: pools and servers as they are now, for people and programs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -12,16 +12,21 @@ use crate::tunnel::Account;
 use crate::upstream::health::Conduct;
 use crate::upstream::{Pool, Server};
 
-/// All that is known of `tunnels` and servers, as JSON. What does not apply to a server is left out.
-pub(super) fn status(admin: &Admin, tunnels: u64) -> String {
-    let departed = admin.departed.borrow();
-    let departed = departed.iter().filter(|pool| pool.has_tunnels());
+/// All that is known of `tunnels`, of which so many came by each of `routes`, and servers, as JSON. What does not apply
+/// to a server is left out.
+pub(super) fn status(admin: &Admin, tunnels: u64, routes: &BTreeMap<Arc<str>, usize>) -> String {
+    let objects = admin.objects.borrow();
+    let objects = objects.iter().map(|(kind, name)| json!({ "kind": kind, "name": name }));
+    let routes = routes.iter().map(|(route, tunnels)| json!({ "route": **route, "tunnels": tunnels }));
     let mut status = Map::from_iter([
         ("ready".to_owned(), json!(admin.ready.load(Ordering::Relaxed))),
         ("tunnels".to_owned(), json!(tunnels)),
+        ("objects".to_owned(), objects.collect()),
+        ("routes".to_owned(), routes.collect()),
         ("pools".to_owned(), by_identity(admin.pools.borrow().iter(), of_pool).into()),
     ]);
-    let departed = by_identity(departed, of_departed);
+    let departed = admin.departed.borrow();
+    let departed = by_identity(departed.iter().filter(|pool| pool.has_tunnels()), of_departed);
     if !departed.is_empty() {
         status.insert("departed".into(), departed.into());
     }

@@ -1,10 +1,12 @@
 //! The command line.
 
 pub mod check;
+mod control;
 mod demo;
 mod echo;
 mod run;
 pub mod schema;
+mod table;
 
 use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
@@ -36,18 +38,32 @@ struct Cli {
     log_format: LogFormat,
 }
 
+/// The exit code for arguments that make no sense (`EX_USAGE` of sysexits): 2 is for `plan`.
+const USAGE: u8 = 64;
+
 const EXAMPLES: &str = "\
 Examples:
   ropeway demo                        see a message go round, without any file
   ropeway check gateway.yaml          find every fault of a configuration
   ropeway run gateway.yaml            carry traffic
   ropeway run conf.d --admin 127.0.0.1:2381
+  ropeway status                      how the running gateway is
   ropeway echo --listen 127.0.0.1:9095 127.0.0.1:9096";
 
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Carry traffic as the configuration says, until Ctrl-C or SIGTERM
     Run(Run),
+    /// Show how a running gateway is: its objects, servers, and tunnels
+    Status {
+        #[command(flatten)]
+        control: control::Control,
+    },
+    /// Have a running gateway read its files again; exit code 1 if they have faults
+    Reload {
+        #[command(flatten)]
+        control: control::Control,
+    },
     /// Find every fault of a configuration; exit code 1 if there is one
     Check {
         #[command(flatten)]
@@ -78,6 +94,9 @@ struct Run {
     /// Answer /livez, /readyz, /metrics and /status here [default: off]
     #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
     admin: Option<SocketAddr>,
+    /// The Unix socket for `ropeway status` and `reload`, or `off` [default: control.sock in a `ropeway` folder of the user]
+    #[arg(long, value_name = "PATH", env = "ROPEWAY_CONTROL", hide_env_values = true)]
+    control: Option<PathBuf>,
     /// Do not look whether the files change; SIGHUP has them read again in any case
     #[arg(long)]
     no_watch: bool,
@@ -99,11 +118,20 @@ struct Files {
 
 /// The whole command: reads the arguments, does what they say, and comes back with the exit code.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Where it cannot be printed, the code still tells.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
     log::init(cli.log_format);
     match cli.command {
         Command::Run(run) => run::run(&run),
         Command::Check { files } => ExitCode::from(check::run(&files.paths, std::io::stderr().is_terminal())),
+        Command::Status { control } => control::status(&control),
+        Command::Reload { control } => control::reload(&control),
         Command::Demo { listen } => demo::run(listen),
         Command::Echo(options) => echo::run(&options),
         Command::Schema => {

@@ -202,6 +202,13 @@ impl Supervisor {
         self.in_force.departed.values().cloned().collect()
     }
 
+    /// The objects in force: kind and name, in the order of the documents.
+    pub fn objects(&self) -> Vec<(&'static str, String)> {
+        let servers = self.objects.servers.iter().map(|server| ("HTTPServer", server.name.to_string()));
+        let pipelines = self.objects.pipelines.iter().map(|pipeline| ("Pipeline", pipeline.name.to_string()));
+        servers.chain(pipelines).collect()
+    }
+
     /// The files that the objects in force name.
     pub fn files(&self) -> Vec<PathBuf> {
         self.objects.files()

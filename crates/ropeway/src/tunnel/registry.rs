@@ -93,6 +93,8 @@ pub struct Registries(Arc<[mpsc::UnboundedSender<Ask>]>);
 pub enum Ask {
     /// Live tunnels, and what all tunnels so far have moved.
     Totals(oneshot::Sender<(usize, Progress)>),
+    /// Live tunnels by route.
+    Routes(oneshot::Sender<HashMap<Arc<str>, usize>>),
     /// To end some of them.
     Drain(Drain),
     /// How many can go on in another process.
@@ -162,6 +164,11 @@ impl Registries {
         self.0.len()
     }
 
+    /// Where every worker will say how many tunnels have come by each route.
+    pub fn routes(&self) -> Vec<oneshot::Receiver<HashMap<Arc<str>, usize>>> {
+        self.ask_each(Ask::Routes)
+    }
+
     /// How many tunnels are open. Waits for the workers to say so: not to be called on one of them.
     pub fn tunnels(&self) -> usize {
         // A worker that has stopped has none.
@@ -179,6 +186,7 @@ impl Registry {
             match question {
                 // Who asked and left does not want the answer.
                 Ask::Totals(reply) => drop(reply.send((self.live.borrow().len(), self.totals()))),
+                Ask::Routes(reply) => drop(reply.send(self.routes())),
                 Ask::Drain(drain) => {
                     let (registry, task) = (self.clone(), lifecycle.clone());
                     lifecycle.spawn(async move {
@@ -215,6 +223,17 @@ impl Registry {
 
     fn totals(&self) -> Progress {
         self.live.borrow().values().fold(self.ended.get(), |sum, entry| sum + entry.progress.get())
+    }
+
+    fn routes(&self) -> HashMap<Arc<str>, usize> {
+        let mut routes = HashMap::new();
+        for entry in self.live.borrow().values() {
+            match routes.get_mut(&entry.route) {
+                Some(count) => *count += 1,
+                None => drop(routes.insert(entry.route.clone(), 1)),
+            }
+        }
+        routes
     }
 
     /// Has every tunnel end, each with its Close frames, and every one that is still to begin.

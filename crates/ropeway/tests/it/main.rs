@@ -5,6 +5,7 @@ mod balance;
 mod cli;
 mod config;
 mod conformance;
+mod control;
 mod docs;
 mod fuzz;
 mod handshake;

@@ -16,10 +16,10 @@ use std::path::PathBuf;
 use testkit::{Backend, Peer};
 
 /// A folder that is removed in the end.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new(name: &str, files: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(name: &str, files: &[(&str, &str)]) -> Self {
         let folder = std::env::temp_dir().join(format!("ropeway-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let folder = Folder(folder);
@@ -27,11 +27,11 @@ impl Folder {
         folder
     }
 
-    fn write(&self, file: &str, text: &str) {
+    pub(crate) fn write(&self, file: &str, text: &str) {
         fs::write(self.0.join(file), text).unwrap();
     }
 
-    fn path(&self, file: &str) -> String {
+    pub(crate) fn path(&self, file: &str) -> String {
         self.0.join(file).display().to_string()
     }
 }
@@ -43,7 +43,7 @@ impl Drop for Folder {
 }
 
 /// One server with the route `/ws` to a pool of `backends`; `pool` holds further lines of the pool.
-fn documents(port: u16, backends: &[SocketAddr], pool: &str) -> String {
+pub(crate) fn documents(port: u16, backends: &[SocketAddr], pool: &str) -> String {
     let servers: String = backends.iter().map(|address| format!("    - url: ws://{address}\n")).collect();
     let pool: String = pool.lines().map(|line| format!("    {line}\n")).collect();
     format!(
@@ -54,7 +54,7 @@ fn documents(port: u16, backends: &[SocketAddr], pool: &str) -> String {
 }
 
 /// Opens a tunnel through a gateway: the client's and the backend's end of it, both behind their handshakes.
-fn open(gateway: SocketAddr, backend: &Backend, headers: &str) -> (Peer, Peer) {
+pub(crate) fn open(gateway: SocketAddr, backend: &Backend, headers: &str) -> (Peer, Peer) {
     let mut client = Peer::shake(gateway, "/ws", headers);
     let (server, _) = backend.accept_websocket("");
     let head = client.head();

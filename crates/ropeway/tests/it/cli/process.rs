@@ -164,7 +164,8 @@ impl Drop for Process {
 /// `ropeway` with these arguments.
 pub(crate) fn ropeway(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ropeway"));
-    command.args(arguments).env_remove("RUST_LOG");
+    // Tests run side by side: none takes the socket of the user.
+    command.args(arguments).env_remove("RUST_LOG").env("ROPEWAY_CONTROL", "off");
     command
 }
 

@@ -6,7 +6,7 @@ use std::{env, fs};
 
 use super::process::{Process, run};
 
-const COMMANDS: &[&str] = &["", "run", "check", "demo", "echo", "schema", "completions"];
+const COMMANDS: &[&str] = &["", "run", "status", "reload", "check", "demo", "echo", "schema", "completions"];
 
 /// `UPDATE_EXPECTED=1` writes the files anew.
 #[test]
@@ -48,7 +48,7 @@ fn misuse_is_explained() {
     ];
     for (arguments, expected) in table {
         let ended = run(arguments);
-        assert_eq!((ended.code, &*ended.out), (Some(2), ""), "{arguments:?}");
+        assert_eq!((ended.code, &*ended.out), (Some(64), ""), "{arguments:?}");
         assert!(ended.err.contains(expected), "{arguments:?}: {}", ended.err);
     }
 }
