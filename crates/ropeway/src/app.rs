@@ -1,5 +1,7 @@
 //! Wires the parts of a gateway, and owns the order in which they start and stop.
 
+mod upgrade;
+
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -23,6 +25,7 @@ use crate::net::listener::listen;
 use crate::net::unix::Place;
 use crate::server::worker::Workers;
 use crate::spec::types::Timeout;
+use crate::supervisor::handover::incoming::Given;
 use crate::supervisor::load::Objects;
 use crate::supervisor::plan::Plan;
 use crate::supervisor::thaw::ThawError;
@@ -67,7 +70,11 @@ pub struct Gateway {
     control: Option<JoinHandle<()>>,
     /// Tells the control thread what is new.
     news: mpsc::UnboundedSender<News>,
-    admin: Option<SocketAddr>,
+    admin: Option<AdminSocket>,
+    /// Cancelled when another process answers for administration.
+    stop_admin: CancellationToken,
+    /// What is to be put in force when the gateway begins.
+    prepared: Option<Prepared>,
     room: Room,
     busy_poll: Duration,
 }
@@ -79,6 +86,14 @@ enum News {
     InForce { pools: Vec<Arc<Pool>>, departed: Vec<Arc<Pool>>, objects: Vec<(&'static str, String)> },
     /// To serve the control socket, with orders that go there.
     Control(ControlSocket, Orders),
+}
+
+/// Where administration listens, and a copy for the process that may take over.
+#[derive(Debug)]
+struct AdminSocket {
+    configured: SocketAddr,
+    bound: SocketAddr,
+    socket: TcpListener,
 }
 
 /// Why a gateway does not start.
@@ -94,11 +109,28 @@ impl Gateway {
     /// # Errors
     /// An address cannot be listened on, or a thread cannot be started. Nothing goes on running then.
     pub fn start(objects: Objects, options: &Options) -> Result<Gateway, StartError> {
+        let mut gateway = Self::build(objects, options, Given::default())?;
+        gateway.begin();
+        Ok(gateway)
+    }
+
+    /// Makes all that a gateway needs, with what another process has `given` it. Nothing is accepted before [`begin`].
+    ///
+    /// [`begin`]: Gateway::begin
+    ///
+    /// # Errors
+    /// An address cannot be listened on, or a thread cannot be started. Nothing goes on running then.
+    pub fn build(objects: Objects, options: &Options, given: Given) -> Result<Gateway, StartError> {
         let metrics = Metrics::new();
         let busy_poll = Supervisor::busy_poll(&objects);
-        let supervisor = Supervisor::new(metrics.clone(), Dialler::new(options.resolvers.clone()));
+        let mut supervisor = Supervisor::new(metrics.clone(), Dialler::new(options.resolvers.clone()));
+        let (listeners, mut admins) = upgrade::sort(given.listeners);
+        supervisor.adopt(listeners);
         let prepared = supervisor.prepare(objects)?;
-        let admin = options.admin.map(open).transpose()?;
+        let admin = options.admin.map(|address| open(address, &mut admins)).transpose()?;
+        let admin_copy = admin.as_ref().map(|admin| admin.socket.try_clone()).transpose();
+        let admin_copy =
+            admin_copy.map_err(|error| StartError { doing: "copying a descriptor".into(), error })?;
 
         let count = count(options);
         let room = Room::new(open_files(), count);
@@ -116,16 +148,24 @@ impl Gateway {
             stop_control: CancellationToken::new(),
             control: None,
             news,
-            admin: admin.as_ref().map(|(_, address)| *address),
+            admin,
+            stop_admin: CancellationToken::new(),
+            prepared: Some(prepared),
             room,
             busy_poll,
         };
-        let control = gateway.start_control(admin.map(|(listener, _)| listener), new);
+        let control = gateway.start_control(admin_copy, new);
         gateway.control =
             Some(control.map_err(|error| StartError { doing: "starting the control thread".into(), error })?);
-        gateway.commit(prepared);
-        gateway.ready.store(true, Ordering::Relaxed);
         Ok(gateway)
+    }
+
+    /// Begins to accept connections, once it is built.
+    pub fn begin(&mut self) {
+        if let Some(prepared) = self.prepared.take() {
+            self.commit(prepared);
+            self.ready.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Puts other objects in force; what says the same as before goes on untouched. Says what has changed.
@@ -185,7 +225,7 @@ impl Gateway {
 
     /// Where administration listens.
     pub fn admin(&self) -> Option<SocketAddr> {
-        self.admin
+        self.admin.as_ref().map(|admin| admin.bound)
     }
 
     /// Where its tunnels can be asked for, to be moved to another process as well.
@@ -206,9 +246,9 @@ impl Gateway {
         self.room.connections
     }
 
-    /// Accepts no more, and lets go of the tunnels as `drain` says, until there are none or its deadline has come. Tells
-    /// `progress` now and then how many are left.
-    pub fn drain(&mut self, mut progress: impl FnMut(usize)) {
+    /// Accepts no more, and lets go of the tunnels as `drain` says, until there are none, its deadline has come, or `hurry`
+    /// is cancelled. Tells `progress` now and then how many are left.
+    pub fn drain(&mut self, hurry: &CancellationToken, mut progress: impl FnMut(usize)) {
         self.ready.store(false, Ordering::Relaxed);
         self.supervisor.close();
         let pace = self.supervisor.drain_pace();
@@ -220,7 +260,7 @@ impl Gateway {
         registries.ask(|| Ask::Drain(drain.clone()));
         let mut told = Instant::now();
         progress(registries.tunnels());
-        while registries.tunnels() > 0 && pace.deadline.into_std() > Instant::now() {
+        while registries.tunnels() > 0 && !hurry.is_cancelled() && pace.deadline.into_std() > Instant::now() {
             thread::sleep(LOOK);
             if told.elapsed() >= BETWEEN_PROGRESS {
                 told = Instant::now();
@@ -233,6 +273,7 @@ impl Gateway {
     /// bounds that.
     pub fn stop(mut self) {
         self.ready.store(false, Ordering::Relaxed);
+        self.supervisor.close();
         self.stop.cancel();
         let threads = std::mem::take(&mut self.threads);
         let faults = threads.into_iter().map(JoinHandle::join).filter(Result::is_err).count();
@@ -251,6 +292,7 @@ impl Gateway {
     ) -> io::Result<JoinHandle<()>> {
         let (stop, ready, metrics) = (self.stop_control.clone(), self.ready.clone(), self.metrics.clone());
         let (stopping, registries) = (self.stop.clone(), self.workers.registries());
+        let stop_admin = self.stop_admin.clone();
         thread::Builder::new().name("control".into()).spawn(move || {
             let controlling = async {
                 let lifecycle = Lifecycle::new(&stop);
@@ -258,14 +300,17 @@ impl Gateway {
                 let mut watches = Watches::new(&Lifecycle::new(&stopping), registries.clone());
                 let (pools, departed, objects) = Default::default();
                 let state = Rc::new(Admin { metrics, ready, registries, pools, departed, objects });
-                if let Some(listener) = admin {
-                    match tokio::net::TcpListener::from_std(listener) {
-                        Ok(listener) => {
-                            lifecycle.spawn(admin::serve(listener, state.clone(), lifecycle.clone()));
-                        }
-                        Err(error) => tracing::error!(%error, "administration is not available"),
+                let serve_admin = |listener| match tokio::net::TcpListener::from_std(listener) {
+                    Ok(listener) => {
+                        let serving = admin::serve(listener, state.clone(), lifecycle.clone());
+                        let stop = stop_admin.clone();
+                        lifecycle.spawn(async move {
+                            let _ = stop.run_until_cancelled(serving).await;
+                        });
                     }
-                }
+                    Err(error) => tracing::error!(%error, "administration is not available"),
+                };
+                let mut admin = admin;
                 let watching = async {
                     while let Some(news) = news.recv().await {
                         match news {
@@ -274,11 +319,16 @@ impl Gateway {
                                 state.pools.replace(pools);
                                 state.departed.replace(departed);
                                 state.objects.replace(objects);
+                                // With the first pools the gateway begins; so far another process may have answered.
+                                admin.take().into_iter().for_each(&serve_admin);
                             }
                             News::Control(socket, orders) => {
-                                let served =
+                                let serving =
                                     admin::control::serve(socket, orders, state.clone(), lifecycle.clone());
-                                lifecycle.spawn(served);
+                                let stop = stop_admin.clone();
+                                lifecycle.spawn(async move {
+                                    let _ = stop.run_until_cancelled(serving).await;
+                                });
                             }
                         }
                     }
@@ -331,10 +381,14 @@ pub fn runtime() -> io::Result<LocalRuntime> {
     Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
 }
 
-fn open(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    listen(address)
-        .and_then(|listener| listener.local_addr().map(|bound| (listener, bound)))
-        .map_err(|error| StartError { doing: format!("listening on {address}"), error })
+fn open(
+    configured: SocketAddr,
+    adopted: &mut Vec<(SocketAddr, TcpListener)>,
+) -> Result<AdminSocket, StartError> {
+    let at = adopted.iter().position(|(address, _)| *address == configured);
+    at.map_or_else(|| listen(configured), |at| Ok(adopted.swap_remove(at).1))
+        .and_then(|socket| Ok(AdminSocket { configured, bound: socket.local_addr()?, socket }))
+        .map_err(|error| StartError { doing: format!("listening on {configured}"), error })
 }
 
 fn count(options: &Options) -> usize {

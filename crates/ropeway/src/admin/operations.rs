@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::supervisor::plan::Plan;
+use crate::tunnel::frozen::Frozen;
 
 /// Takes orders for the thread that owns the gateway.
 pub type Orders = Sender<Order>;
@@ -17,6 +18,12 @@ pub enum Order {
     Stop,
     /// To read the files again. A signal wants no answer.
     Reload(Option<oneshot::Sender<Result<Changes, Failure>>>),
+    /// To have a new process take over.
+    Upgrade,
+    /// To go on with tunnels that the process before this one has sent.
+    Thaw(Vec<Frozen>),
+    /// That process has ended.
+    Alone,
 }
 
 /// What a change of the configuration has come to.

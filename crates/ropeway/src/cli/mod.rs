@@ -1,9 +1,11 @@
 //! The command line.
 
+mod activation;
 pub mod check;
 mod control;
 mod demo;
 mod echo;
+mod notify;
 mod run;
 pub mod schema;
 mod table;
@@ -103,6 +105,9 @@ struct Run {
     /// Ask this name server for the addresses of backends, may be given again [default: those of the system]
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = resolver)]
     resolver: Vec<SocketAddr>,
+    /// Start this program instead of the same file when SIGUSR2 asks for an upgrade
+    #[arg(long, value_name = "PATH")]
+    upgrade_binary: Option<PathBuf>,
     /// Threads that carry traffic [default: one per processor]
     #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
     workers: usize,

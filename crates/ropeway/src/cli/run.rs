@@ -5,110 +5,312 @@ use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
-use super::Run;
 use super::control::{OFF, default_path};
+use super::{Run, activation, notify};
 use crate::admin::operations::{Changes, Failure, Order, Orders};
 use crate::admin::socket::ControlSocket;
 use crate::app::{Gateway, Options, runtime};
 use crate::net::limits;
 use crate::spec::{Diagnostics, Severity};
 use crate::supervisor::files::Files;
+use crate::supervisor::handover::incoming::{Given, Incoming, Predecessor};
+use crate::supervisor::handover::outgoing::{Outgoing, Program};
+use crate::supervisor::handover::{Moved, UpgradeError};
 use crate::supervisor::load::{Objects, load, sources_from};
 use crate::supervisor::plan::Fate;
+use crate::supervisor::thaw::check;
+use crate::tunnel::frozen::Frozen;
 
 /// How often to look whether files have changed.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// Longer than any drain.
+const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// How a gateway came to carry no more.
+enum Outcome {
+    Stopped,
+    /// Another process has taken over.
+    HandedOver(Outgoing),
+}
+
 /// Carries traffic until it is told to stop.
 pub(super) fn run(run: &Run) -> ExitCode {
-    let paths = &run.files.paths;
-    let mut files = (!run.no_watch).then(|| Files::new(paths));
-    let sources = match sources_from(paths) {
-        Ok(sources) => sources,
-        Err(error) => return failure(&error),
+    limits::prepare_descriptors(limits::raise_open_files());
+    let mut incoming = match Incoming::from_environment() {
+        Ok(incoming) => incoming,
+        Err(error) => return failure(&format!("the process to take over from cannot be reached: {error}")),
     };
-    let loaded = load(&sources);
+    match carry(run, &mut incoming) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if let Some(mut incoming) = incoming {
+                incoming.refuse(&error);
+            }
+            failure(&error)
+        }
+    }
+}
+
+fn carry(run: &Run, incoming: &mut Option<Incoming>) -> Result<(), String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let program = Program::own(run.upgrade_binary.clone()).map_err(|error| text(&error))?;
+    if let Some(incoming) = incoming {
+        incoming.greet().map_err(|error| text(&error))?;
+    }
+    let paths = &run.files.paths;
+    let files = (!run.no_watch).then(|| Files::new(paths));
+    let loaded = load(&sources_from(paths)?);
     if loaded.diagnostics.has_errors() {
         eprint!("{}", loaded.diagnostics.render(io::stderr().is_terminal()));
-        return failure(&"the configuration has faults: nothing was started");
+        let faults = lines(&loaded.diagnostics).join("; ");
+        let all = if incoming.is_some() { format!(": {faults}") } else { String::new() };
+        return Err(format!("the configuration has faults: nothing was started{all}"));
     }
     log(&loaded.diagnostics);
     let options = Options { workers: run.workers, admin: run.admin, resolvers: run.resolver.clone() };
-    let mut serve = |gateway: &mut Gateway, requests: &Receiver<Order>| loop {
-        if let Some(files) = &mut files {
-            files.name(gateway.files());
+    let given = match incoming {
+        Some(incoming) => incoming.loaded().map_err(|error| text(&error))?,
+        None => Given { listeners: activation::listeners(), state: Vec::new() },
+    };
+    let (orders, requests) = channel();
+    listen_to_signals(orders.clone()).map_err(|error| text(&error))?;
+    let socket = match incoming {
+        None => control_socket(run.control.as_deref())?,
+        Some(_) => None,
+    };
+    // The process before this one has the socket, as long as it accepts.
+    let control = incoming.as_ref().and_then(|_| wanted_socket(run.control.as_deref()));
+    let mut gateway = Gateway::build(loaded.objects, &options, given).map_err(|error| text(&error))?;
+    let predecessor = begin(&mut gateway, incoming, orders.clone())?;
+    notify::ready();
+    log_start(&gateway);
+    let mut keeper = Keeper { paths, files, program, predecessor, control, orders };
+    if let Some(socket) = socket {
+        keeper.serve_control(&gateway, socket);
+    }
+    let outcome = keeper.serve(&mut gateway, &requests);
+    let hurry = CancellationToken::new();
+    match outcome {
+        Outcome::Stopped => {
+            notify::stopping();
+            tracing::info!("draining; a second signal stops at once");
         }
-        let reply = loop {
-            match requests.recv_timeout(LOOK) {
-                Ok(Order::Reload(reply)) => break reply,
-                Err(RecvTimeoutError::Timeout) if files.as_mut().is_some_and(Files::have_changed) => {
-                    break None;
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+        Outcome::HandedOver(mut outgoing) => {
+            gateway.settle(&hurry);
+            match gateway.send_rest(&mut outgoing) {
+                Ok(tunnels) => tracing::info!(tunnels, "upgrade: the rest has moved that can"),
+                Err(error) => tracing::error!("upgrade: {error}: what is left is drained"),
             }
-        };
-        let result = reload(gateway, paths);
-        if let Some(reply) = reply {
-            // Who asked and left does not want to know.
-            let _ = reply.send(result);
+            hurry_when_forced(outgoing, &hurry);
         }
-    };
-    let socket = match control_socket(run.control.as_deref()) {
-        Ok(socket) => socket,
-        Err(error) => return failure(&error),
-    };
-    start_and_stop(loaded.objects, &options, socket, |gateway, requests| {
-        serve(gateway, requests);
-        tracing::info!("draining; a second signal stops at once");
-        gateway.drain(|tunnels| tracing::info!(tunnels, "draining"));
-    })
+    }
+    gateway.drain(&hurry, |tunnels| tracing::info!(tunnels, "draining"));
+    tracing::info!("stopping");
+    gateway.stop();
+    Ok(())
 }
 
 /// Carries traffic with two echo backends of its own until it is told to stop.
 pub(super) fn run_fixed(objects: Objects, started: impl FnOnce(&Gateway)) -> ExitCode {
-    start_and_stop(objects, &Options::default(), None, |gateway, requests| {
-        started(gateway);
-        while let Ok(Order::Reload(_)) = requests.recv() {
-            tracing::info!("there are no files to read again");
-        }
-    })
-}
-
-/// Starts a gateway, has `serve` look after it, and stops it.
-fn start_and_stop(
-    objects: Objects,
-    options: &Options,
-    socket: Option<ControlSocket>,
-    serve: impl FnOnce(&mut Gateway, &Receiver<Order>),
-) -> ExitCode {
     limits::prepare_descriptors(limits::raise_open_files());
     let (orders, requests) = channel();
-    match listen_to_signals(orders.clone()) {
+    match listen_to_signals(orders) {
         Ok(()) => {}
         Err(error) => return failure(&error),
     }
-    let mut gateway = match Gateway::start(objects, options) {
+    let gateway = match Gateway::start(objects, &Options::default()) {
         Ok(gateway) => gateway,
         Err(error) => return failure(&error),
     };
-    log_addresses(&gateway);
-    if let Some(address) = gateway.admin() {
-        tracing::info!(%address, "administration");
+    log_start(&gateway);
+    started(&gateway);
+    while !matches!(requests.recv(), Ok(Order::Stop) | Err(_)) {
+        tracing::info!("there are no files to read again, and nothing to upgrade");
     }
-    if let Some(socket) = socket {
-        tracing::info!(path = %socket.path().display(), "control socket");
-        gateway.control(socket, orders);
-    }
-    tracing::info!(room_for = gateway.room(), "ready for tunnels");
-    serve(&mut gateway, &requests);
     tracing::info!("stopping");
     gateway.stop();
     ExitCode::SUCCESS
+}
+
+/// Accepts from now on; where there is an `incoming` process, once its tunnels are here. Says whom it took over from.
+fn begin(
+    gateway: &mut Gateway,
+    incoming: &mut Option<Incoming>,
+    orders: Orders,
+) -> Result<Option<Predecessor>, String> {
+    if let Some(incoming) = incoming {
+        let tunnels = incoming.take_over(check).map_err(|error| error.to_string())?;
+        gateway.begin();
+        take_in(gateway, tunnels);
+    }
+    gateway.begin();
+    let Some(incoming) = incoming.take() else { return Ok(None) };
+    tracing::info!("taken over from the older process");
+    let predecessor = incoming.running();
+    // Without a second handle the older process still ends by itself; only later rounds would be missed.
+    let listening = predecessor.try_clone().and_then(|predecessor| listen_to(predecessor, orders));
+    if let Err(error) = listening {
+        tracing::error!(%error, "the older process cannot be listened to");
+        return Ok(None);
+    }
+    Ok(Some(predecessor))
+}
+
+/// Goes on with tunnels that are this process's now.
+fn take_in(gateway: &Gateway, tunnels: Vec<Frozen>) {
+    let count = tunnels.len();
+    if let Err(error) = gateway.take_in(tunnels) {
+        tracing::error!(%error, tunnels = count, "tunnels of the older process are lost");
+    }
+}
+
+/// Has requests made of what the older process says.
+fn listen_to(mut predecessor: Predecessor, orders: Orders) -> io::Result<()> {
+    let listen = move || {
+        while let Some(tunnels) = predecessor.next() {
+            let _ = orders.send(Order::Thaw(tunnels));
+        }
+        let _ = orders.send(Order::Alone);
+    };
+    thread::Builder::new().name("predecessor".into()).spawn(listen).map(drop)
+}
+
+/// What is left here is to end at once when the new process asks for it.
+fn hurry_when_forced(mut outgoing: Outgoing, hurry: &CancellationToken) {
+    let hurry = hurry.clone();
+    let listen = move || {
+        if outgoing.wait_for_force(Instant::now() + FOR_EVER) {
+            tracing::info!("another upgrade is forced: ending what is left");
+            hurry.cancel();
+        }
+    };
+    if let Err(error) = thread::Builder::new().name("successor".into()).spawn(listen) {
+        tracing::error!(%error, "the new process cannot be listened to");
+    }
+}
+
+/// Looks after a gateway that runs.
+struct Keeper<'a> {
+    paths: &'a [PathBuf],
+    files: Option<Files>,
+    program: Program,
+    /// Until it has ended there is no further upgrade.
+    predecessor: Option<Predecessor>,
+    /// Where to open the control socket as soon as the process before this one has left it.
+    control: Option<PathBuf>,
+    orders: Orders,
+}
+
+impl Keeper<'_> {
+    fn serve(&mut self, gateway: &mut Gateway, requests: &Receiver<Order>) -> Outcome {
+        let mut upgrade_waits = false;
+        self.name_files(gateway);
+        loop {
+            match requests.recv_timeout(LOOK) {
+                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return Outcome::Stopped,
+                Ok(Order::Reload(reply)) => {
+                    let result = self.reload(gateway);
+                    if let Some(reply) = reply {
+                        // Who asked and left does not want to know.
+                        let _ = reply.send(result);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    self.open_control(gateway);
+                    if self.files.as_mut().is_some_and(Files::have_changed) {
+                        // It was logged.
+                        let _ = self.reload(gateway);
+                    }
+                }
+                Ok(Order::Thaw(tunnels)) => take_in(gateway, tunnels),
+                Ok(Order::Alone) => self.predecessor = None,
+                Ok(Order::Upgrade) => {
+                    if self.predecessor.is_some() {
+                        tracing::info!("the upgrade waits for the end of the process before this one");
+                    }
+                    upgrade_waits = true;
+                }
+            }
+            if upgrade_waits && self.predecessor.is_none() {
+                upgrade_waits = false;
+                if let Some(outgoing) = self.upgrade(gateway) {
+                    return Outcome::HandedOver(outgoing);
+                }
+            }
+        }
+    }
+
+    /// Hands over to a new process, if it can be.
+    fn upgrade(&self, gateway: &mut Gateway) -> Option<Outgoing> {
+        if from_stdin(self.paths) {
+            tracing::error!(
+                "no upgrade: the configuration came from standard input, which cannot be read again"
+            );
+            return None;
+        }
+        tracing::info!("upgrade: starting the new process");
+        match gateway.upgrade(&self.program) {
+            Ok((outgoing, moved)) => {
+                notify::main_process(moved.pid);
+                let Moved { pid, listeners, tunnels } = moved;
+                tracing::info!(pid, listeners, tunnels, "upgrade: the new process has taken over");
+                Some(outgoing)
+            }
+            Err(error @ UpgradeError::Lost(_)) => {
+                tracing::error!("upgrade: {error}");
+                None
+            }
+            Err(error) => {
+                tracing::error!("upgrade: {error}: everything is as before");
+                None
+            }
+        }
+    }
+
+    fn reload(&mut self, gateway: &mut Gateway) -> Result<Changes, Failure> {
+        notify::reloading();
+        let result = reload(gateway, self.paths);
+        notify::ready();
+        self.name_files(gateway);
+        result
+    }
+
+    /// Opens the control socket, once the process before this one has closed it.
+    fn open_control(&mut self, gateway: &Gateway) {
+        if let Some(socket) = self.control.as_deref().and_then(|path| ControlSocket::open(path).ok()) {
+            self.control = None;
+            self.serve_control(gateway, socket);
+        }
+    }
+
+    fn serve_control(&self, gateway: &Gateway, socket: ControlSocket) {
+        tracing::info!(path = %socket.path().display(), "control socket");
+        gateway.control(socket, self.orders.clone());
+    }
+
+    fn name_files(&mut self, gateway: &Gateway) {
+        if let Some(files) = &mut self.files {
+            files.name(gateway.files());
+        }
+    }
+}
+
+fn from_stdin(paths: &[PathBuf]) -> bool {
+    paths.iter().any(|path| path.as_os_str() == "-")
+}
+
+fn log_start(gateway: &Gateway) {
+    log_addresses(gateway);
+    if let Some(address) = gateway.admin() {
+        tracing::info!(%address, "administration");
+    }
+    tracing::info!(room_for = gateway.room(), "ready for tunnels");
 }
 
 fn log_addresses(gateway: &Gateway) {
@@ -119,10 +321,7 @@ fn log_addresses(gateway: &Gateway) {
 
 /// Opens the control socket, if it is wanted. One that the user named must be there; else a gateway can do without.
 fn control_socket(given: Option<&Path>) -> Result<Option<ControlSocket>, String> {
-    if given == Some(Path::new(OFF)) {
-        return Ok(None);
-    }
-    let path = given.map_or_else(default_path, Path::to_path_buf);
+    let Some(path) = wanted_socket(given) else { return Ok(None) };
     match ControlSocket::open(&path) {
         Ok(socket) => Ok(Some(socket)),
         Err(error) if given.is_some() => {
@@ -138,6 +337,12 @@ fn control_socket(given: Option<&Path>) -> Result<Option<ControlSocket>, String>
     }
 }
 
+/// Where the control socket is to be.
+fn wanted_socket(given: Option<&Path>) -> Option<PathBuf> {
+    let is_off = given == Some(Path::new(OFF));
+    (!is_off).then(|| given.map_or_else(default_path, Path::to_path_buf))
+}
+
 /// Puts in force what the files say now, if it can be.
 fn reload(gateway: &mut Gateway, paths: &[PathBuf]) -> Result<Changes, Failure> {
     let result = read_again(gateway, paths);
@@ -149,7 +354,7 @@ fn reload(gateway: &mut Gateway, paths: &[PathBuf]) -> Result<Changes, Failure> 
 }
 
 fn read_again(gateway: &mut Gateway, paths: &[PathBuf]) -> Result<Changes, Failure> {
-    if paths.iter().any(|path| path.as_os_str() == "-") {
+    if from_stdin(paths) {
         return Err("standard input cannot be read again".to_owned().into());
     }
     let loaded = load(&sources_from(paths)?);
@@ -180,8 +385,8 @@ fn read_again(gateway: &mut Gateway, paths: &[PathBuf]) -> Result<Changes, Failu
     Ok(changes)
 }
 
-/// From now on signals are told to whoever receives: SIGINT and SIGTERM, of which a second one ends the process, and
-/// SIGHUP.
+/// From now on signals are told to whoever receives: SIGINT and SIGTERM, of which a second one ends the process,
+/// SIGHUP and SIGUSR2.
 fn listen_to_signals(ask: Orders) -> io::Result<()> {
     let (ready, listening) = channel();
     let listen = move || -> io::Result<()> {
@@ -189,6 +394,7 @@ fn listen_to_signals(ask: Orders) -> io::Result<()> {
             let mut interrupt = signal(SignalKind::interrupt())?;
             let mut terminate = signal(SignalKind::terminate())?;
             let mut hang_up = signal(SignalKind::hangup())?;
+            let mut upgrade = signal(SignalKind::user_defined2())?;
             let _ = ready.send(());
             let mut stops = 0;
             loop {
@@ -196,6 +402,7 @@ fn listen_to_signals(ask: Orders) -> io::Result<()> {
                     _ = interrupt.recv() => Order::Stop,
                     _ = terminate.recv() => Order::Stop,
                     _ = hang_up.recv() => Order::Reload(None),
+                    _ = upgrade.recv() => Order::Upgrade,
                 };
                 stops += usize::from(matches!(request, Order::Stop));
                 if stops > 1 {
@@ -222,13 +429,13 @@ fn log(diagnostics: &Diagnostics) {
     }
 }
 
+pub(super) fn failure(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::FAILURE
+}
+
 /// Each fault in a line.
 fn lines(diagnostics: &Diagnostics) -> Vec<String> {
     let faults = diagnostics.iter().filter(|diagnostic| diagnostic.severity() == Severity::Error);
     faults.map(|fault| diagnostics.one_line(fault)).collect()
-}
-
-pub(super) fn failure(error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("error: {error}");
-    ExitCode::FAILURE
 }

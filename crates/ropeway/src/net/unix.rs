@@ -3,11 +3,13 @@
 use std::fmt;
 use std::fs::{self, Permissions};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{AddrParseError, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -28,6 +30,8 @@ pub struct SocketFile {
     path: PathBuf,
     /// Device and inode: what somebody else has put in its place is not ours to remove.
     identity: (u64, u64),
+    /// Another process listens on it now.
+    is_left: AtomicBool,
 }
 
 /// Listens at `path`. A socket that is there and that nobody answers on any more is replaced.
@@ -44,7 +48,7 @@ pub fn listen(path: &Path, mode: u32) -> io::Result<(OwnedFd, SocketFile)> {
         fs::remove_file(path)?;
         socket.bind(&address)?;
     }
-    let file = SocketFile { path: path.to_owned(), identity: identity(path)? };
+    let file = SocketFile::existing(path)?;
     // Nobody can connect before this: it does not listen yet.
     file.set_mode(mode)?;
     socket.listen(BACKLOG)?;
@@ -66,6 +70,19 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 }
 
 impl SocketFile {
+    /// That of a socket that listens already.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn existing(path: &Path) -> io::Result<Self> {
+        Ok(SocketFile { path: path.to_owned(), identity: identity(path)?, is_left: AtomicBool::new(false) })
+    }
+
+    /// Leaves the file to another process: it is not removed.
+    pub fn leave(&self) {
+        self.is_left.store(true, Ordering::Relaxed);
+    }
+
     /// Says who may connect.
     ///
     /// # Errors
@@ -77,7 +94,9 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|identity| identity == self.identity) {
+        if !self.is_left.load(Ordering::Relaxed)
+            && identity(&self.path).is_ok_and(|identity| identity == self.identity)
+        {
             // What cannot be removed is found to be abandoned the next time.
             let _ = fs::remove_file(&self.path);
         }
@@ -89,6 +108,18 @@ impl fmt::Display for Place {
         match self {
             Place::Tcp(address) => address.fmt(f),
             Place::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl FromStr for Place {
+    type Err = AddrParseError;
+
+    /// As it is displayed.
+    fn from_str(text: &str) -> Result<Self, AddrParseError> {
+        match text.strip_prefix("unix:") {
+            Some(path) => Ok(Place::Unix(path.into())),
+            None => text.parse().map(Place::Tcp),
         }
     }
 }

@@ -26,7 +26,7 @@ type Readiness = tokio::net::TcpStream;
 /// Accepts until it is time to stop. A Unix socket that listens comes as a `TcpListener`, too: what is done with it here is
 /// the same. While all seats are taken, connections wait in the kernel's queue; those for
 /// which there are no descriptors are refused.
-pub(super) async fn accept(listener: std::net::TcpListener, front: &Arc<Front>, workers: &Workers) {
+pub(super) async fn accept(listener: Arc<std::net::TcpListener>, front: &Arc<Front>, workers: &Workers) {
     let readiness = listener.try_clone().and_then(|copy| Readiness::from_std(OwnedFd::from(copy).into()));
     let readiness = match readiness {
         Ok(readiness) => readiness,
@@ -55,7 +55,7 @@ pub(super) async fn accept(listener: std::net::TcpListener, front: &Arc<Front>, 
     };
     tokio::select! {
         () = accepting => {}
-        () = front.closed.cancelled() => {}
+        () = front.handed_over.cancelled() => {}
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Front {
     pub closed: CancellationToken,
     /// Cancelled with `closed`, and when connections are made otherwise than before.
     era: ArcSwap<CancellationToken>,
+    /// Cancelled before that when another process accepts here: who was accepted so far is still served.
+    pub handed_over: CancellationToken,
     /// Where its figures go.
     pub metrics: Arc<Metrics>,
 }
@@ -68,6 +70,7 @@ impl Front {
             seats: Seats::new(serving.max_connections),
             serving: ArcSwap::from_pointee(serving),
             era: ArcSwap::from_pointee(closed.child_token()),
+            handed_over: closed.child_token(),
             closed,
             metrics,
         })

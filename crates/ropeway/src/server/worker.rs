@@ -54,7 +54,7 @@ type Load = Arc<AtomicUsize>;
 /// Work for a worker.
 pub enum Job {
     /// Accept connections of this listener, and share them among all workers.
-    Listen(std::net::TcpListener, Arc<Front>, Workers),
+    Listen(Arc<std::net::TcpListener>, Arc<Front>, Workers),
     /// Serve this connection.
     Serve(Arrival),
     /// Take in these tunnels of another process, and say whether all are here.
@@ -145,7 +145,7 @@ impl Workers {
     /// Has one of the workers accept the connections of `front`.
     ///
     /// `number` is the listener's: they are spread over the workers.
-    pub fn listen(&self, number: usize, listener: std::net::TcpListener, front: Arc<Front>) {
+    pub fn listen(&self, number: usize, listener: Arc<std::net::TcpListener>, front: Arc<Front>) {
         self.all[number % self.all.len()].give(Job::Listen(listener, front, self.clone()));
     }
 
@@ -157,6 +157,11 @@ impl Workers {
     /// How many there are.
     pub fn count(&self) -> usize {
         self.all.len()
+    }
+
+    /// How many connections there are, tunnels among them.
+    pub fn connections(&self) -> usize {
+        self.all.iter().map(|worker| worker.load.load(Ordering::Relaxed)).sum()
     }
 
     /// Where to ask about tunnels.
@@ -175,8 +180,7 @@ impl Workers {
     ) -> bool {
         let idlest = self.all.iter().min_by_key(|worker| worker.load.load(Ordering::Relaxed));
         let Some(worker) = idlest else { return false };
-        let connections: usize = self.all.iter().map(|worker| worker.load.load(Ordering::Relaxed)).sum();
-        let welcome = connections < self.room.connections;
+        let welcome = self.connections() < self.room.connections;
         if !welcome && self.refused.load(Ordering::Relaxed) >= self.room.refusals {
             return false;
         }

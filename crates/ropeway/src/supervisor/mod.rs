@@ -10,6 +10,7 @@
 
 pub mod build;
 pub mod files;
+pub mod handover;
 pub mod load;
 pub mod plan;
 pub mod thaw;
@@ -45,9 +46,14 @@ pub struct Supervisor {
     objects: Objects,
     in_force: InForce,
     listening: Vec<Listening>,
+    /// Listeners that another process has opened for this one, by their configured addresses.
+    adopted: Listeners,
     /// Listeners opened so far.
     opened: usize,
 }
+
+/// Listening sockets, by the places that are configured for them. That of a Unix socket goes by the same type.
+pub type Listeners = Vec<(Place, TcpListener)>;
 
 /// An open listener.
 #[derive(Clone, Debug)]
@@ -57,6 +63,8 @@ struct Listening {
     bound: Place,
     /// Where it is a Unix socket.
     file: Option<Arc<SocketFile>>,
+    /// For the process that may take over; a listener is closed only when all copies are.
+    socket: Option<Arc<TcpListener>>,
     front: Arc<Front>,
 }
 
@@ -96,8 +104,27 @@ impl Supervisor {
             objects: Objects::default(),
             in_force: InForce::default(),
             listening: Vec::new(),
+            adopted: Vec::new(),
             opened: 0,
         }
+    }
+
+    /// What is configured to listen on one of these addresses is to use the socket that comes with it. Those that nobody
+    /// uses are closed with the next commit.
+    pub fn adopt(&mut self, listeners: Listeners) {
+        self.adopted = listeners;
+    }
+
+    /// Copies of the listening sockets, with the addresses that are configured for them.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn listeners(&self) -> io::Result<Listeners> {
+        let open = self
+            .listening
+            .iter()
+            .filter_map(|listening| Some((listening.configured.clone(), listening.socket.as_ref()?)));
+        open.map(|(configured, socket)| Ok((configured, socket.try_clone()?))).collect()
     }
 
     /// Makes everything that `objects`, which were found to be without errors, ask for. Changes nothing that is in
@@ -118,6 +145,10 @@ impl Supervisor {
         let configured = place(server);
         if let Some(before) = self.listening.iter().find(|listening| listening.configured == configured) {
             return Ok(Opened::Before(before.clone()));
+        }
+        if let Some((_, socket)) = self.adopted.iter().find(|(place, _)| *place == configured) {
+            let adopted = adopted(socket, &configured, mode(server));
+            return adopted.map_err(|error| PrepareError { address: configured, error });
         }
         let opened = match &configured {
             Place::Tcp(address) => {
@@ -152,9 +183,10 @@ impl Supervisor {
                 }
                 Opened::Now { listener, configured, bound, file } => {
                     let front = Front::new(serving, self.metrics.clone(), workers.stop());
-                    workers.listen(self.opened, listener, front.clone());
+                    let socket = Arc::new(listener);
+                    workers.listen(self.opened, socket.clone(), front.clone());
                     self.opened += 1;
-                    Listening { configured, bound, file, front }
+                    Listening { configured, bound, file, socket: Some(socket), front }
                 }
             };
             self.listening.push(listening);
@@ -164,6 +196,7 @@ impl Supervisor {
                 listening.front.closed.cancel();
             }
         }
+        self.adopted.clear();
         self.objects = objects;
         self.retire(before, workers);
     }
@@ -219,9 +252,20 @@ impl Supervisor {
         self.listening.iter().map(|listening| &listening.bound)
     }
 
+    /// Leaves accepting to another process that has the same sockets. Who was accepted so far is still served.
+    pub fn hand_over(&mut self) {
+        for listening in &mut self.listening {
+            listening.front.handed_over.cancel();
+            listening.socket = None;
+            if let Some(file) = &listening.file {
+                file.leave();
+            }
+        }
+    }
+
     /// Accepts no more connections, and ends those that wait for their next request.
-    pub fn close(&self) {
-        self.listening.iter().for_each(|listening| listening.front.closed.cancel());
+    pub fn close(&mut self) {
+        self.listening.drain(..).for_each(|listening| listening.front.closed.cancel());
     }
 
     /// How to let go of all tunnels from now on: they may have come through any of the listeners, so the longest time and
@@ -255,4 +299,18 @@ impl Listening {
 /// Who may connect to the Unix socket of `server`.
 fn mode(server: &HttpServer) -> u32 {
     server.socket_mode.as_deref().copied().unwrap_or(FileMode::SHARED).get()
+}
+
+/// A socket that another process has opened at this place.
+fn adopted(socket: &TcpListener, place: &Place, mode: u32) -> io::Result<Opened> {
+    let listener = socket.try_clone()?;
+    let (bound, file) = match place {
+        Place::Tcp(_) => (Place::Tcp(listener.local_addr()?), None),
+        Place::Unix(path) => {
+            let file = SocketFile::existing(path)?;
+            file.set_mode(mode)?;
+            (place.clone(), Some(Arc::new(file)))
+        }
+    };
+    Ok(Opened::Now { listener, configured: place.clone(), bound, file })
 }

@@ -19,6 +19,16 @@ pub enum ThawError {
     Socket(io::Error),
 }
 
+/// Whether these tunnels can be read.
+///
+/// # Errors
+/// One of them cannot, and why.
+pub fn check(tunnels: &[Frozen]) -> Result<(), String> {
+    let mut thaw = Thaw::new(|_, _| None);
+    let mut records = tunnels.iter().map(|tunnel| thaw.read(&tunnel.record));
+    records.try_for_each(|read| read.map(drop)).map_err(|error| error.to_string())
+}
+
 impl Supervisor {
     /// Takes tunnels of another process in; they hold still until `Registries::resume`. They obey what is in force here.
     /// One whose pool is here, but has its server no more, ends as the pool wants it; one whose pool is gone lives on by

@@ -19,3 +19,4 @@ mod real;
 mod reload;
 mod tls;
 mod tunnel;
+mod upgrade;

@@ -1,0 +1,140 @@
+//! How a gateway hands over what it holds to a new process.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Gateway, LOOK, runtime};
+use crate::net::unix::Place;
+use crate::supervisor::Listeners;
+use crate::supervisor::handover::outgoing::{Holder, Outgoing, Program, hand_over};
+use crate::supervisor::handover::{Frozen, Listener, MOVING, Moved, UpgradeError};
+use crate::supervisor::thaw::ThawError;
+use crate::tunnel::drain::Whose;
+
+/// What a listener is for, as its name says to the new process.
+const HTTP: &str = "http";
+const ADMIN: &str = "admin";
+
+/// How long those may take to ask who were accepted just before another process took over.
+const SETTLING: Duration = Duration::from_secs(5);
+
+impl Gateway {
+    /// Has `program` take over. When that has succeeded this gateway accepts no more, and has only what cannot move.
+    ///
+    /// # Errors
+    /// The new process cannot be started, refuses, fails, or takes too long. Except for `Lost` everything is as before;
+    /// after that, only the tunnels that had moved are gone.
+    pub fn upgrade(&mut self, program: &Program) -> Result<(Outgoing, Moved), UpgradeError> {
+        let handed_over = hand_over(program, self);
+        if matches!(handed_over, Ok(_) | Err(UpgradeError::Lost(_))) {
+            // They are the new process's, whatever has become of it.
+            self.registries().release();
+        }
+        let handed_over = handed_over?;
+        self.ready.store(false, Ordering::Relaxed);
+        self.stop_admin.cancel();
+        self.admin = None;
+        self.supervisor.hand_over();
+        Ok(handed_over)
+    }
+
+    /// Sends after them the tunnels that were still in their handshake when the others moved, or began meanwhile. Says
+    /// how many.
+    ///
+    /// # Errors
+    /// The new process does not take them: they stay here.
+    pub fn send_rest(&mut self, outgoing: &mut Outgoing) -> Result<usize, UpgradeError> {
+        let tunnels = self.freeze();
+        let sent = outgoing.send_tunnels(&tunnels, Instant::now() + MOVING);
+        match &sent {
+            Ok(()) => self.registries().release(),
+            Err(_) => self.registries().resume(),
+        }
+        sent.map(|()| tunnels.len())
+    }
+
+    /// Goes on with tunnels that another process has given away.
+    ///
+    /// # Errors
+    /// Some of them cannot go on here: these are lost.
+    pub fn take_in(&self, tunnels: Vec<Frozen>) -> Result<(), ThawError> {
+        let taken = runtime().map_err(ThawError::Socket)?.block_on(self.thaw(tunnels));
+        self.registries().resume();
+        taken
+    }
+
+    /// Waits, for a while, until those are served who were accepted just before another process took over. Less long where
+    /// `hurry` is cancelled.
+    pub fn settle(&self, hurry: &CancellationToken) {
+        let began = Instant::now();
+        let others = || self.workers.connections() > self.registries().tunnels();
+        while others() && began.elapsed() < SETTLING && !hurry.is_cancelled() {
+            thread::sleep(LOOK);
+        }
+    }
+}
+
+impl Holder for Gateway {
+    fn listeners(&self) -> io::Result<Vec<Listener>> {
+        let named =
+            |kind: &str, place: Place, socket: TcpListener| (format!("{kind} {place}"), socket.into());
+        let listeners = self.supervisor.listeners()?;
+        let mut all: Vec<_> =
+            listeners.into_iter().map(|(place, socket)| named(HTTP, place, socket)).collect();
+        if let Some(admin) = &self.admin {
+            all.push(named(ADMIN, Place::Tcp(admin.configured), admin.socket.try_clone()?));
+        }
+        Ok(all)
+    }
+
+    fn state(&self) -> Vec<u8> {
+        b"{}".to_vec()
+    }
+
+    fn freeze(&mut self) -> Vec<Frozen> {
+        let registries = self.registries();
+        let frozen =
+            runtime().and_then(|runtime| runtime.block_on(registries.freeze(&Whose::All, usize::MAX)));
+        frozen.unwrap_or_else(|error| {
+            tracing::warn!(%error, "tunnels cannot be moved: they are drained instead");
+            Vec::new()
+        })
+    }
+
+    fn go_on(&mut self, tunnels: Vec<Frozen>) {
+        // Copies: the tunnels themselves hold still here.
+        drop(tunnels);
+        self.registries().resume();
+    }
+}
+
+/// Listeners for servers and for administration. What is unknown, or does not listen, is closed.
+pub(super) fn sort(listeners: Vec<Listener>) -> (Listeners, Vec<(SocketAddr, TcpListener)>) {
+    let (mut servers, mut admins) = (Vec::new(), Vec::new());
+    for (name, descriptor) in listeners {
+        let Some((kind, place)) = name.split_once(' ') else { continue };
+        let (Ok(place), Ok(socket)) = (place.parse(), listener(descriptor)) else { continue };
+        match (kind, place) {
+            (HTTP, place) => servers.push((place, socket)),
+            (ADMIN, Place::Tcp(address)) => admins.push((address, socket)),
+            _ => {}
+        }
+    }
+    (servers, admins)
+}
+
+/// What is given may be anything.
+fn listener(descriptor: OwnedFd) -> io::Result<TcpListener> {
+    if !rustix::net::sockopt::socket_acceptconn(&descriptor)? {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let socket = TcpListener::from(descriptor);
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}

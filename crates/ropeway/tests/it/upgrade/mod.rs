@@ -1,0 +1,4 @@
+//! The binary is upgraded under traffic.
+
+mod program;
+mod protocol;
