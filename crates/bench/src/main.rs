@@ -15,6 +15,7 @@ mod messages;
 mod procfs;
 mod relay;
 mod shape;
+mod soak;
 mod stats;
 
 use clap::{Parser, Subcommand};
@@ -34,6 +35,8 @@ enum Command {
     Load(measure::LoadArgs),
     /// Start the gateway and its peers one after the other, in interleaved rounds, and print a table of ratios
     Compare(compare::CompareArgs),
+    /// Check every message on thousands of tunnels through a running gateway, for as long as you like
+    Soak(soak::SoakArgs),
     /// Relay bytes without looking at them: the floor that any proxy is measured against
     Relay(relay::RelayArgs),
     /// Do work without I/O a number of times, for bench/icount to count its instructions
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Load(args) => measure::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Soak(args) => soak::run(&args),
         Command::Relay(args) => relay::run(&args),
         Command::Icount(args) => icount::run(&args),
     };

@@ -42,6 +42,27 @@ fn every_kind_of_load_passes_a_relay() {
 }
 
 #[test]
+fn a_soak_tells_a_relay_from_one_that_alters_a_byte() {
+    for (alters, code) in [(false, 0), (true, 1)] {
+        let backend = free_address();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("ws://{}/ws", listener.local_addr().unwrap());
+        let to = backend.clone();
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                let (client, server) = (client.unwrap(), TcpStream::connect(&to).unwrap());
+                thread::spawn(move || if alters { alter_once(client, server) } else { pass(client, server) });
+            }
+        });
+        let arguments = ["soak", "--url", &url, "--backend", &backend, "--tunnels", "4", "--seconds", "1"];
+        let output = Command::new(BENCH).args(arguments).args(["--rate", "50"]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        assert_eq!(text.contains(" 0 altered"), !alters, "{text}");
+    }
+}
+
+#[test]
 fn an_altered_byte_gives_no_figure() {
     let backend = free_address();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -85,6 +106,16 @@ fn load(proxy: &str, backend: &str, pid: u32, shapes: &str) -> Output {
         .args(["--seconds", "0.5", "--warmup", "0.1", "--settle", "0"])
         .output()
         .unwrap()
+}
+
+/// Relays both ways.
+fn pass(client: TcpStream, server: TcpStream) {
+    for (mut from, mut to) in [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)] {
+        thread::spawn(move || {
+            let _ = std::io::copy(&mut from, &mut to);
+            let _ = to.shutdown(std::net::Shutdown::Write);
+        });
+    }
 }
 
 /// Relays both ways, and changes one byte of what the backend says far behind its 101.

@@ -248,6 +248,7 @@ impl End {
         {
             let now = self.world.began.elapsed();
             locked(&self.tunnel).receive(self.other(), &mut whole, now);
+            self.world.received.fetch_add(1, Ordering::Relaxed);
             let mut arrivals = locked(&self.world.arrivals);
             arrivals.1 = arrivals.1.max(now.saturating_sub(arrivals.0));
             arrivals.0 = now;

@@ -19,7 +19,7 @@ mod tests;
 use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -87,6 +87,7 @@ struct World {
     next: AtomicU32,
     /// First handshakes that have ended, well or not.
     settled: AtomicUsize,
+    received: AtomicU64,
     /// When the last message arrived anywhere, and the longest time between two of them.
     arrivals: Mutex<(Duration, Duration)>,
 }
@@ -136,6 +137,7 @@ impl Backends {
             tunnels: Mutex::default(),
             next: AtomicU32::new(0),
             settled: AtomicUsize::new(0),
+            received: AtomicU64::new(0),
             past: Mutex::default(),
             arrivals: Mutex::default(),
         });
@@ -153,6 +155,11 @@ impl Soak {
     /// How many of the first handshakes have ended, well or not: all at [`Plan::tunnels`].
     pub fn settled(&self) -> usize {
         self.world.settled.load(Ordering::Relaxed)
+    }
+
+    /// How many messages have arrived so far, cheaper than by a report.
+    pub fn received(&self) -> u64 {
+        self.world.received.load(Ordering::Relaxed)
     }
 
     /// How long it has gone on: the clock of [`Report::closed_at`].
