@@ -13,6 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::process::geteuid;
 use serde::Serialize;
+use serde_json::json;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
@@ -22,6 +23,7 @@ use super::socket::ControlSocket;
 use super::{Admin, text};
 use crate::lifecycle::Lifecycle;
 use crate::net::reply::Reply;
+use crate::tunnel::Movable;
 
 /// How many may be served at a time; others wait.
 const CONNECTIONS: usize = 16;
@@ -85,6 +87,14 @@ fn is_trusted(uid: u32) -> bool {
 async fn answer(request: &Request<Incoming>, admin: &Admin, orders: &Orders) -> Reply {
     match (request.method(), request.uri().path()) {
         (&Method::POST, "/reload") => ordered(orders, |reply| Order::Reload(Some(reply))).await,
+        (&Method::GET, "/upgrade") => {
+            let Movable { tunnels, movable } = admin.registries.movable().await;
+            answered(StatusCode::OK, &json!({ "tunnels": tunnels, "movable": movable }))
+        }
+        (&Method::POST, "/upgrade") => {
+            let force = request.uri().query() == Some("force");
+            ordered(orders, |reply| Order::Upgrade { force, reply: Some(reply) }).await
+        }
         (&Method::POST, _) => failed(StatusCode::NOT_FOUND, "there is no such command".to_owned().into()),
         _ => super::answer(request, admin).await,
     }
@@ -101,7 +111,7 @@ async fn ordered<T: Serialize>(
         return stops();
     }
     match timeout(PATIENCE, answer).await {
-        Ok(Ok(Ok(done))) => json(StatusCode::OK, &done),
+        Ok(Ok(Ok(done))) => answered(StatusCode::OK, &done),
         Ok(Ok(Err(failure))) => failed(StatusCode::CONFLICT, failure),
         Ok(Err(_)) => stops(),
         Err(_) => failed(StatusCode::GATEWAY_TIMEOUT, "the gateway takes too long".to_owned().into()),
@@ -109,10 +119,10 @@ async fn ordered<T: Serialize>(
 }
 
 fn failed(status: StatusCode, failure: Failure) -> Reply {
-    json(status, &failure)
+    answered(status, &failure)
 }
 
-fn json(status: StatusCode, data: &impl Serialize) -> Reply {
+fn answered(status: StatusCode, data: &impl Serialize) -> Reply {
     // Plain data, with no keys but strings.
     let mut reply = text(status, serde_json::to_string(data).unwrap_or_default());
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

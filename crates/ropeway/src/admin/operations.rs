@@ -18,8 +18,14 @@ pub enum Order {
     Stop,
     /// To read the files again. A signal wants no answer.
     Reload(Option<oneshot::Sender<Result<Changes, Failure>>>),
-    /// To have a new process take over.
-    Upgrade,
+    /// To have a new process take over. A signal wants no answer, and waits for the end of an older process; `force` has
+    /// that end at once.
+    Upgrade {
+        /// Whether an older process that still drains is to end at once.
+        force: bool,
+        /// Where what came of it goes.
+        reply: Option<oneshot::Sender<Result<Upgraded, Failure>>>,
+    },
     /// To go on with tunnels that the process before this one has sent.
     Thaw(Vec<Frozen>),
     /// That process has ended.
@@ -33,6 +39,17 @@ pub struct Changes {
     pub summary: String,
     /// Each object of the old and the new configuration.
     pub objects: Vec<Object>,
+}
+
+/// What an upgrade has moved.
+#[derive(Clone, Copy, Serialize, Deserialize, PartialEq, Eq, Debug)]
+pub struct Upgraded {
+    /// The new process.
+    pub pid: u32,
+    /// Listeners.
+    pub listeners: usize,
+    /// Tunnels that have moved. Those that were still in their handshake follow.
+    pub tunnels: usize,
 }
 
 /// What became of an object.

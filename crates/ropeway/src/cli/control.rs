@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::run::failure;
 use super::table::Table;
-use crate::admin::operations::{Changes, Failure};
+use crate::admin::operations::{Changes, Failure, Upgraded};
 use crate::app::runtime;
 
 /// How long a gateway may take for an answer: somewhat longer than it gives itself.
@@ -99,6 +99,24 @@ pub(super) fn reload(control: &Control) -> ExitCode {
         let mut table = Table::new(["KIND", "NAME", "FATE"]);
         changes.objects.into_iter().for_each(|object| table.row([object.kind, object.name, object.fate]));
         print!("{table}");
+    })
+}
+
+/// `ropeway upgrade`.
+pub(super) fn upgrade(control: &Control, force: bool) -> ExitCode {
+    if control.output == Output::Table {
+        let counted = control.ask(Method::GET, "/upgrade", |counted| {
+            let [movable, tunnels] = [&counted["movable"], &counted["tunnels"]];
+            println!("{movable} of {tunnels} tunnels can move; others drain in the old process");
+        });
+        if counted != ExitCode::SUCCESS {
+            return counted;
+        }
+    }
+    let path = if force { "/upgrade?force" } else { "/upgrade" };
+    control.ask(Method::POST, path, |answer| {
+        let Ok(Upgraded { pid, listeners, tunnels }) = serde_json::from_value(answer.clone()) else { return };
+        println!("process {pid} has taken over: {listeners} listeners, {tunnels} tunnels");
     })
 }
 

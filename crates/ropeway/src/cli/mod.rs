@@ -66,6 +66,14 @@ enum Command {
         #[command(flatten)]
         control: control::Control,
     },
+    /// Have a new process of the gateway take over, with its tunnels
+    Upgrade {
+        #[command(flatten)]
+        control: control::Control,
+        /// End the process before this one at once, if it still drains
+        #[arg(long)]
+        force: bool,
+    },
     /// Find every fault of a configuration; exit code 1 if there is one
     Check {
         #[command(flatten)]
@@ -96,7 +104,7 @@ struct Run {
     /// Answer /livez, /readyz, /metrics and /status here [default: off]
     #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
     admin: Option<SocketAddr>,
-    /// The Unix socket for `ropeway status` and `reload`, or `off` [default: control.sock in a `ropeway` folder of the user]
+    /// The Unix socket for `ropeway status` and other commands, or `off` [default: control.sock in a `ropeway` folder of the user]
     #[arg(long, value_name = "PATH", env = "ROPEWAY_CONTROL", hide_env_values = true)]
     control: Option<PathBuf>,
     /// Do not look whether the files change; SIGHUP has them read again in any case
@@ -105,7 +113,7 @@ struct Run {
     /// Ask this name server for the addresses of backends, may be given again [default: those of the system]
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = resolver)]
     resolver: Vec<SocketAddr>,
-    /// Start this program instead of the same file when SIGUSR2 asks for an upgrade
+    /// Start this program instead of the same file for an upgrade (SIGUSR2, `ropeway upgrade`)
     #[arg(long, value_name = "PATH")]
     upgrade_binary: Option<PathBuf>,
     /// Threads that carry traffic [default: one per processor]
@@ -137,6 +145,7 @@ pub fn main() -> ExitCode {
         Command::Check { files } => ExitCode::from(check::run(&files.paths, std::io::stderr().is_terminal())),
         Command::Status { control } => control::status(&control),
         Command::Reload { control } => control::reload(&control),
+        Command::Upgrade { control, force } => control::upgrade(&control, force),
         Command::Demo { listen } => demo::run(listen),
         Command::Echo(options) => echo::run(&options),
         Command::Schema => {

@@ -8,11 +8,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::control::{OFF, default_path};
 use super::{Run, activation, notify};
-use crate::admin::operations::{Changes, Failure, Order, Orders};
+use crate::admin::operations::{Changes, Failure, Order, Orders, Upgraded};
 use crate::admin::socket::ControlSocket;
 use crate::app::{Gateway, Options, runtime};
 use crate::net::limits;
@@ -209,17 +210,14 @@ struct Keeper<'a> {
 
 impl Keeper<'_> {
     fn serve(&mut self, gateway: &mut Gateway, requests: &Receiver<Order>) -> Outcome {
-        let mut upgrade_waits = false;
+        let mut upgrade: Option<Option<Reply<Upgraded>>> = None;
         self.name_files(gateway);
         loop {
             match requests.recv_timeout(LOOK) {
                 Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return Outcome::Stopped,
                 Ok(Order::Reload(reply)) => {
                     let result = self.reload(gateway);
-                    if let Some(reply) = reply {
-                        // Who asked and left does not want to know.
-                        let _ = reply.send(result);
-                    }
+                    answer(reply, result);
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     self.open_control(gateway);
@@ -230,45 +228,59 @@ impl Keeper<'_> {
                 }
                 Ok(Order::Thaw(tunnels)) => take_in(gateway, tunnels),
                 Ok(Order::Alone) => self.predecessor = None,
-                Ok(Order::Upgrade) => {
-                    if self.predecessor.is_some() {
-                        tracing::info!("the upgrade waits for the end of the process before this one");
-                    }
-                    upgrade_waits = true;
-                }
+                Ok(Order::Upgrade { force, reply }) => upgrade = self.judge_upgrade(force, reply),
             }
-            if upgrade_waits && self.predecessor.is_none() {
-                upgrade_waits = false;
-                if let Some(outgoing) = self.upgrade(gateway) {
+            if self.predecessor.is_none()
+                && let Some(reply) = upgrade.take()
+            {
+                let (result, outgoing) = self.upgrade(gateway);
+                answer(reply, result);
+                if let Some(outgoing) = outgoing {
                     return Outcome::HandedOver(outgoing);
                 }
             }
         }
     }
 
-    /// Hands over to a new process, if it can be.
-    fn upgrade(&self, gateway: &mut Gateway) -> Option<Outgoing> {
-        if from_stdin(self.paths) {
-            tracing::error!(
-                "no upgrade: the configuration came from standard input, which cannot be read again"
-            );
-            return None;
-        }
-        tracing::info!("upgrade: starting the new process");
-        match gateway.upgrade(&self.program) {
-            Ok((outgoing, moved)) => {
-                notify::main_process(moved.pid);
-                let Moved { pid, listeners, tunnels } = moved;
-                tracing::info!(pid, listeners, tunnels, "upgrade: the new process has taken over");
-                Some(outgoing)
+    /// Whether an upgrade is to be made, now or when the process before this one has ended; who is to hear of it.
+    fn judge_upgrade(
+        &mut self,
+        force: bool,
+        reply: Option<Reply<Upgraded>>,
+    ) -> Option<Option<Reply<Upgraded>>> {
+        match &mut self.predecessor {
+            Some(predecessor) if force => predecessor.force(),
+            Some(_) if reply.is_some() => {
+                let why = "the process before this one still drains: wait for its end, or use --force";
+                answer(reply, Err(why.to_owned().into()));
+                return None;
             }
-            Err(error @ UpgradeError::Lost(_)) => {
-                tracing::error!("upgrade: {error}");
-                None
+            Some(_) => tracing::info!("the upgrade waits for the end of the process before this one"),
+            None => {}
+        }
+        Some(reply)
+    }
+
+    /// Hands over to a new process, if it can be.
+    fn upgrade(&self, gateway: &mut Gateway) -> (Result<Upgraded, Failure>, Option<Outgoing>) {
+        tracing::info!("upgrade: starting the new process");
+        let handed_over = match from_stdin(self.paths) {
+            true => Err(UpgradeError::Impossible(
+                "the configuration came from standard input, which cannot be read again",
+            )),
+            false => gateway.upgrade(&self.program),
+        };
+        match handed_over {
+            Ok((outgoing, Moved { pid, listeners, tunnels })) => {
+                notify::main_process(pid);
+                tracing::info!(pid, listeners, tunnels, "upgrade: the new process has taken over");
+                (Ok(Upgraded { pid, listeners, tunnels }), Some(outgoing))
             }
             Err(error) => {
-                tracing::error!("upgrade: {error}: everything is as before");
-                None
+                let kept =
+                    if matches!(error, UpgradeError::Lost(_)) { "" } else { ": everything is as before" };
+                tracing::error!("upgrade: {error}{kept}");
+                (Err(format!("{error}{kept}").into()), None)
             }
         }
     }
@@ -298,6 +310,16 @@ impl Keeper<'_> {
         if let Some(files) = &mut self.files {
             files.name(gateway.files());
         }
+    }
+}
+
+/// Where what came of an order goes.
+type Reply<T> = oneshot::Sender<Result<T, Failure>>;
+
+fn answer<T>(reply: Option<Reply<T>>, result: Result<T, Failure>) {
+    if let Some(reply) = reply {
+        // Who asked and left does not want to know.
+        let _ = reply.send(result);
     }
 }
 
@@ -402,7 +424,7 @@ fn listen_to_signals(ask: Orders) -> io::Result<()> {
                     _ = interrupt.recv() => Order::Stop,
                     _ = terminate.recv() => Order::Stop,
                     _ = hang_up.recv() => Order::Reload(None),
-                    _ = upgrade.recv() => Order::Upgrade,
+                    _ = upgrade.recv() => Order::Upgrade { force: false, reply: None },
                 };
                 stops += usize::from(matches!(request, Order::Stop));
                 if stops > 1 {

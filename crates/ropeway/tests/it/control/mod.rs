@@ -3,7 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use testkit::{Backend, eventually, free_port};
+use rustix::process::{Pid, Signal, kill_process};
+use testkit::{Backend, eventually, free_port, masked, op};
 
 use crate::cli::process::{Ended, Process, json, ropeway, run};
 use crate::cli::{Folder, documents, open};
@@ -81,6 +82,54 @@ fn reload_says_what_has_changed_and_what_is_wrong() {
         "{}",
         faulty.err
     );
+}
+
+/// The commands go on working over the same socket, which one process takes over from the other.
+#[test]
+fn an_upgrade_by_command_says_what_has_moved() {
+    let gateway = Controlled::start("control-upgrade");
+    let address = ([127, 0, 0, 1], gateway.port).into();
+    let (mut client, mut server) = open(address, &gateway.backend, "");
+    let status = || {
+        eventually("the status of a gateway with the tunnel", || {
+            // Between two processes there is none for a moment.
+            let ended = gateway.command(&["status", "-o", "json"]);
+            (ended.code == Some(0) && json(&ended.out.replace('\n', " "))["tunnels"] == 1).then_some(())
+        })
+    };
+    status();
+    gateway.folder.write("main.yaml", "kind: HTTPServer\n");
+    let faulty = gateway.command(&["upgrade"]);
+    assert_eq!(
+        (faulty.code, &*faulty.out),
+        (Some(1), "1 of 1 tunnels can move; others drain in the old process\n")
+    );
+    assert!(faulty.err.contains("everything is as before"), "{}", faulty.err);
+    status();
+    gateway.folder.write("main.yaml", &documents(gateway.port, &[gateway.backend.address], ""));
+    let mut successors: Vec<Killed> = Vec::new();
+    for force in [&[][..], &["--force"]] {
+        // Where nobody forces it, an older process may still be at its end.
+        let upgraded = eventually("an upgrade", || {
+            let ended = gateway.command(&[&["upgrade", "-o", "json"], force].concat());
+            (ended.code == Some(0)).then(|| json(&ended.out.replace('\n', " ")))
+        });
+        assert_eq!((&upgraded["tunnels"], &upgraded["listeners"]), (&1.into(), &1.into()), "{upgraded}");
+        successors.push(Killed(upgraded["pid"].as_i64().unwrap()));
+        client.send(&masked(op::TEXT, b"still here"));
+        assert_eq!(server.frame().opcode, op::TEXT);
+        status();
+    }
+}
+
+/// A process that the gateway has started. Killed at the end.
+struct Killed(i64);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let pid = Pid::from_raw(i32::try_from(self.0).unwrap()).unwrap();
+        let _ = kill_process(pid, Signal::KILL);
+    }
 }
 
 #[test]
