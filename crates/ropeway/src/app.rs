@@ -35,7 +35,7 @@ use crate::tunnel::drain::{Drain, Pace, Whose};
 use crate::tunnel::farewell::Why;
 use crate::tunnel::frozen::Frozen;
 use crate::tunnel::registry::{Ask, Registries};
-use crate::upstream::health::Watches;
+use crate::upstream::health::{Knowledge, Watches};
 use crate::upstream::{Dialler, Pool};
 
 /// How long the tunnels of a stopping gateway may take to end: their own deadlines, and some.
@@ -75,6 +75,8 @@ pub struct Gateway {
     stop_admin: CancellationToken,
     /// What is to be put in force when the gateway begins.
     prepared: Option<Prepared>,
+    /// What another process knew of servers.
+    knowledge: Vec<Knowledge>,
     room: Room,
     busy_poll: Duration,
 }
@@ -151,6 +153,7 @@ impl Gateway {
             admin,
             stop_admin: CancellationToken::new(),
             prepared: Some(prepared),
+            knowledge: upgrade::knowledge(&given.state),
             room,
             busy_poll,
         };
@@ -186,6 +189,8 @@ impl Gateway {
 
     fn commit(&mut self, prepared: Prepared) {
         self.supervisor.commit(prepared, &self.workers);
+        // Before anybody checks anew.
+        self.supervisor.learn(std::mem::take(&mut self.knowledge));
         // Without a control thread there is nothing to be told.
         let (pools, departed) = (self.supervisor.pools(), self.supervisor.departed());
         let objects = self.supervisor.objects();

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::{Gateway, LOOK, runtime};
@@ -16,6 +17,7 @@ use crate::supervisor::handover::outgoing::{Holder, Outgoing, Program, hand_over
 use crate::supervisor::handover::{Frozen, Listener, MOVING, Moved, UpgradeError};
 use crate::supervisor::thaw::ThawError;
 use crate::tunnel::drain::Whose;
+use crate::upstream::health::Knowledge;
 
 /// What a listener is for, as its name says to the new process.
 const HTTP: &str = "http";
@@ -80,6 +82,25 @@ impl Gateway {
     }
 }
 
+/// What is told of servers. Fields that are unknown are skipped.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct State {
+    servers: Vec<Knowledge>,
+}
+
+/// What another process knew. Nothing, if it cannot be understood: then everything is found anew.
+pub(super) fn knowledge(state: &[u8]) -> Vec<Knowledge> {
+    if state.is_empty() {
+        return Vec::new();
+    }
+    let read = serde_json::from_slice::<State>(state);
+    read.map(|state| state.servers).unwrap_or_else(|error| {
+        tracing::warn!(%error, "what the older process knew of servers is not understood");
+        Vec::new()
+    })
+}
+
 impl Holder for Gateway {
     fn listeners(&self) -> io::Result<Vec<Listener>> {
         let named =
@@ -94,7 +115,7 @@ impl Holder for Gateway {
     }
 
     fn state(&self) -> Vec<u8> {
-        b"{}".to_vec()
+        serde_json::to_vec(&State { servers: self.supervisor.knowledge() }).unwrap_or_default()
     }
 
     fn freeze(&mut self) -> Vec<Frozen> {

@@ -36,6 +36,7 @@ use crate::spec::http_server::HttpServer;
 use crate::spec::types::FileMode;
 use crate::telemetry::Metrics;
 use crate::tunnel::drain::Pace;
+use crate::upstream::health::Knowledge;
 use crate::upstream::{Dialler, Pool};
 
 /// What is in force.
@@ -240,6 +241,20 @@ impl Supervisor {
         let servers = self.objects.servers.iter().map(|server| ("HTTPServer", server.name.to_string()));
         let pipelines = self.objects.pipelines.iter().map(|pipeline| ("Pipeline", pipeline.name.to_string()));
         servers.chain(pipelines).collect()
+    }
+
+    /// What is known of all servers' health, for the process that takes over.
+    pub fn knowledge(&self) -> Vec<Knowledge> {
+        self.in_force.pools.values().flat_map(|pool| pool.knowledge()).collect()
+    }
+
+    /// Goes on from what another process knew. What is in force decides what of it is of use.
+    pub fn learn(&self, knowledge: Vec<Knowledge>) {
+        for known in knowledge {
+            if let Some(pool) = self.in_force.pools.get(&known.pool) {
+                pool.learn(known);
+            }
+        }
     }
 
     /// The files that the objects in force name.

@@ -18,7 +18,7 @@ use super::budget::RetryBudget;
 use super::dialler::Dialler;
 use super::exchange::Rules;
 use super::handshake::{Agreed, Answer, Deadlines, Invitation, invite};
-use super::health::{Changes, Condition, Passive, Trial, Watch, millis};
+use super::health::{Changes, Condition, Knowledge, Passive, Trial, Watch, millis};
 use super::origin::OriginRule;
 use super::{Server, Standing};
 use crate::fault::{Blame, Fault};
@@ -201,6 +201,29 @@ impl Pool {
     /// How its servers behave towards clients, where that has consequences.
     pub fn passive(&self) -> Option<&Passive> {
         self.spec.passive.is_some().then_some(&*self.passive)
+    }
+
+    /// What is known of its servers' health, for the process that takes over.
+    pub fn knowledge(&self) -> impl Iterator<Item = Knowledge> {
+        self.servers.iter().map(|server| Knowledge {
+            pool: self.identity.clone(),
+            server: server.name().to_owned(),
+            verdict: server.health().verdict().filter(|_| self.is_watched()),
+            conduct: self.passive().and_then(|passive| passive.behaviour(server.name())),
+        })
+    }
+
+    /// Goes on from what another process knew of one of its servers.
+    pub fn learn(&self, knowledge: Knowledge) {
+        let Some(server) = self.servers.iter().find(|server| server.name() == knowledge.server) else {
+            return;
+        };
+        if let Some(verdict) = knowledge.verdict.filter(|_| self.is_watched()) {
+            server.health().resume(verdict);
+        }
+        if let Some((passive, conduct)) = self.passive().zip(knowledge.conduct) {
+            passive.resume(server.name(), conduct);
+        }
     }
 
     /// Who is to watch over the servers, where the user wants that.

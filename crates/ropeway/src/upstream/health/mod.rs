@@ -9,6 +9,7 @@
 mod changes;
 mod check;
 mod expected;
+mod knowledge;
 mod passive;
 mod question;
 mod talk;
@@ -16,6 +17,7 @@ mod watch;
 
 pub use changes::Changes;
 pub(super) use changes::millis;
+pub use knowledge::Knowledge;
 pub use passive::{Conduct, Ejected, Passive, Trial};
 pub use watch::{Watch, Watches};
 
@@ -174,6 +176,13 @@ impl Health {
         (known.condition, known.since) = (verdict, Instant::now());
         self.set(UNWELL, verdict == Condition::Unhealthy);
         Some(verdict)
+    }
+
+    /// Makes this the verdict, without a check.
+    fn set_verdict(&self, verdict: Condition, since: Instant, reason: Option<String>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Known { condition: verdict, since, reason, latency: None, streak: 0 };
+        self.set(UNWELL, verdict == Condition::Unhealthy);
     }
 }
 

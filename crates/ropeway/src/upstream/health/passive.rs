@@ -55,11 +55,11 @@ pub struct Conduct {
     pub ejections: u64,
     /// That it is ejected now.
     pub ejected: Option<Ejected>,
-    health: Arc<Health>,
+    pub(super) health: Arc<Health>,
     /// Failures of late.
     recent: VecDeque<Instant>,
     /// Ejections that make the next one longer.
-    strikes: u32,
+    pub(super) strikes: u32,
     /// When it came back from the last one.
     back: Option<Instant>,
 }
@@ -73,7 +73,7 @@ pub struct Ejected {
     pub until: Instant,
     /// The last failure.
     pub reason: String,
-    on_trial: bool,
+    pub(super) on_trial: bool,
 }
 
 /// A handshake that finds out whether an ejected server is well again. Dropped without a result, the next one does.
@@ -86,13 +86,13 @@ pub struct Trial {
 }
 
 #[derive(Debug, Default)]
-struct State {
-    rules: Option<Rules>,
+pub(super) struct State {
+    pub(super) rules: Option<Rules>,
     servers: Vec<Conduct>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Rules {
+pub(super) struct Rules {
     failures: usize,
     within: Duration,
     eject: Duration,
@@ -153,12 +153,12 @@ impl Passive {
         self.state().servers.clone()
     }
 
-    fn plan_trial(&self, state: &State) {
+    pub(super) fn plan_trial(&self, state: &State) {
         let next = state.next_trial().map_or(NEVER, |next| self.changes.at(next));
         self.next_trial.store(next, Ordering::Relaxed);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -234,7 +234,7 @@ impl Drop for Trial {
 }
 
 impl State {
-    fn conduct(&mut self, server: &str) -> Option<&mut Conduct> {
+    pub(super) fn conduct(&mut self, server: &str) -> Option<&mut Conduct> {
         self.servers.iter_mut().find(|conduct| conduct.server == server)
     }
 

@@ -122,6 +122,36 @@ fn an_upgrade_by_command_says_what_has_moved() {
     }
 }
 
+#[test]
+fn what_is_known_of_servers_outlives_an_upgrade() {
+    let gateway = Controlled::start("control-knowledge");
+    let servers = [([127, 0, 0, 1], free_port()).into(), gateway.backend.address];
+    let pool = "passive: { failures: 1, within: 60s, eject: 1h }\nclientMaxMsgSize: 5";
+    gateway.folder.write("main.yaml", &documents(gateway.port, &servers, pool));
+    assert_eq!(gateway.command(&["reload"]).code, Some(0));
+    let conduct = || {
+        let ended = gateway.command(&["status", "-o", "json"]);
+        (ended.code == Some(0)).then(|| {
+            let status = json(&ended.out.replace('\n', " "));
+            status["pools"][0]["servers"][0]["conduct"].clone()
+        })
+    };
+    let before = eventually("an ejection", || {
+        let _tunnel = open(([127, 0, 0, 1], gateway.port).into(), &gateway.backend, "");
+        conduct().filter(|conduct| conduct["ejected"].is_object())
+    });
+    let upgraded = gateway.command(&["upgrade", "-o", "json"]);
+    assert_eq!(upgraded.code, Some(0), "{}", upgraded.err);
+    let _successor = Killed(json(&upgraded.out.replace('\n', " "))["pid"].as_i64().unwrap());
+    let after = eventually("the status of the new process", || {
+        conduct().filter(|_| gateway.process.errs("taken over from").len() == 1)
+    });
+    for field in ["failures", "ejections"] {
+        assert_eq!(after[field], before[field], "{after}");
+    }
+    assert_eq!(after["ejected"]["reason"], before["ejected"]["reason"], "{after}");
+}
+
 /// A process that the gateway has started. Killed at the end.
 struct Killed(i64);
 
