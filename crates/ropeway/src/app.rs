@@ -25,6 +25,7 @@ use crate::net::listener::listen;
 use crate::net::unix::Place;
 use crate::server::worker::Workers;
 use crate::spec::types::Timeout;
+use crate::supervisor::forecast::Forecast;
 use crate::supervisor::handover::incoming::Given;
 use crate::supervisor::load::Objects;
 use crate::supervisor::plan::Plan;
@@ -185,6 +186,12 @@ impl Gateway {
             self.commit(prepared);
         }
         Ok(plan)
+    }
+
+    /// What [`Gateway::reload`] with these objects would come to. Changes nothing; whether new listeners can be opened is
+    /// not tried.
+    pub fn forecast(&self, objects: &Objects) -> Forecast {
+        self.supervisor.forecast(objects, &self.workers.registries())
     }
 
     fn commit(&mut self, prepared: Prepared) {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ropeway::app::{Gateway, Options};
 use ropeway::spec::Source;
+use ropeway::supervisor::forecast::Forecast;
 use ropeway::supervisor::load::{Objects, load};
 use ropeway::supervisor::plan::Plan;
 use ropeway::supervisor::thaw::ThawError;
@@ -150,6 +151,15 @@ impl TestGateway {
         let text = documents.replace("NAME", &self.name).replace("PORT", &self.address.port().to_string());
         let gateway = self.gateway.as_mut().expect("a gateway that runs");
         gateway.reload(objects(text)).unwrap()
+    }
+
+    /// What [`TestGateway::reload`] with these documents would come to.
+    ///
+    /// # Panics
+    /// They have faults.
+    pub fn forecast(&self, documents: &str) -> Forecast {
+        let text = documents.replace("NAME", &self.name).replace("PORT", &self.address.port().to_string());
+        self.gateway.as_ref().expect("a gateway that runs").forecast(&objects(text))
     }
 
     /// Where administration listens.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -18,7 +19,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 
-use super::operations::{Failure, Order, Orders};
+use super::operations::{Documents, Failure, Order, Orders, Question};
 use super::socket::ControlSocket;
 use super::{Admin, text};
 use crate::lifecycle::Lifecycle;
@@ -31,6 +32,9 @@ const CONNECTIONS: usize = 16;
 /// How long a request may take to come, and the order in it to be carried out.
 const HEAD_PATIENCE: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How many bytes a question may have.
+pub const MAX_QUESTION: usize = 32 << 20;
 
 /// Answers until it is time to stop. Orders go to `orders`.
 pub async fn serve(socket: ControlSocket, orders: Orders, admin: Rc<Admin>, lifecycle: Lifecycle) {
@@ -65,7 +69,7 @@ async fn serve_connection(stream: UnixStream, admin: &Admin, orders: &Orders, li
         return tracing::warn!("the control socket is for the owner of the gateway and for root");
     }
     let service = service_fn(|request: Request<Incoming>| async move {
-        Ok::<_, Infallible>(answer(&request, admin, orders).await)
+        Ok::<_, Infallible>(answer(request, admin, orders).await)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -84,7 +88,7 @@ fn is_trusted(uid: u32) -> bool {
     uid == 0 || uid == geteuid().as_raw()
 }
 
-async fn answer(request: &Request<Incoming>, admin: &Admin, orders: &Orders) -> Reply {
+async fn answer(request: Request<Incoming>, admin: &Admin, orders: &Orders) -> Reply {
     match (request.method(), request.uri().path()) {
         (&Method::POST, "/reload") => ordered(orders, |reply| Order::Reload(Some(reply))).await,
         (&Method::GET, "/upgrade") => {
@@ -95,9 +99,21 @@ async fn answer(request: &Request<Incoming>, admin: &Admin, orders: &Orders) -> 
             let force = request.uri().query() == Some("force");
             ordered(orders, |reply| Order::Upgrade { force, reply: Some(reply) }).await
         }
+        (&Method::POST, "/plan") => match documents(request.into_body()).await {
+            Ok(documents) => ordered(orders, |reply| Order::Plan(documents, reply)).await,
+            Err(error) => failed(StatusCode::BAD_REQUEST, error.into()),
+        },
         (&Method::POST, _) => failed(StatusCode::NOT_FOUND, "there is no such command".to_owned().into()),
-        _ => super::answer(request, admin).await,
+        _ => super::answer(&request, admin).await,
     }
+}
+
+/// The documents that a request brings. Whoever brings them slowly is cut off with the connection.
+async fn documents(body: Incoming) -> Result<Documents, String> {
+    let body = Limited::new(body, MAX_QUESTION).collect().await;
+    let body = body.map_err(|error| format!("the documents did not come: {error}"))?;
+    let question: Question = serde_json::from_slice(&body.to_bytes()).map_err(|error| error.to_string())?;
+    Ok(question.into())
 }
 
 /// Has an order carried out, and tells what came of it.

@@ -5,6 +5,8 @@ use std::sync::mpsc::Sender;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use crate::spec::Source;
+use crate::supervisor::forecast::{self, Fates};
 use crate::supervisor::plan::Plan;
 use crate::tunnel::frozen::Frozen;
 
@@ -30,6 +32,30 @@ pub enum Order {
     Thaw(Vec<Frozen>),
     /// That process has ended.
     Alone,
+    /// To say what these documents would change.
+    Plan(Documents, oneshot::Sender<Result<Forecast, Failure>>),
+}
+
+/// A configuration that a gateway is asked about.
+#[derive(Debug)]
+pub struct Documents {
+    /// Its texts.
+    pub sources: Vec<Source>,
+    /// Whether what is found in them is shown in colour.
+    pub colour: bool,
+}
+
+/// The same, on its way.
+#[derive(Serialize, Deserialize)]
+pub struct Question {
+    texts: Vec<Text>,
+    colour: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Text {
+    name: String,
+    text: String,
 }
 
 /// What a change of the configuration has come to.
@@ -52,6 +78,42 @@ pub struct Upgraded {
     pub tunnels: usize,
 }
 
+/// What a change of the configuration would come to.
+#[derive(Clone, Serialize, Deserialize, Debug)]
+pub struct Forecast {
+    /// Whether there would be any.
+    pub changed: bool,
+    /// For the objects.
+    #[serde(flatten)]
+    pub changes: Changes,
+    /// For the live tunnels of each pool that has some.
+    pub pools: Vec<PoolTunnels>,
+    /// For all live tunnels.
+    pub tunnels: Tunnels,
+    /// Warnings and notes about the configuration, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub findings: String,
+}
+
+/// What would become of the live tunnels of a pool.
+#[derive(Clone, Serialize, Deserialize, Debug)]
+pub struct PoolTunnels {
+    /// The pool's identity.
+    pub pool: String,
+    /// Its tunnels.
+    #[serde(flatten)]
+    pub tunnels: Tunnels,
+}
+
+/// How many tunnels would live on, end over time, and end at once.
+#[derive(Clone, Copy, Serialize, Deserialize, Debug)]
+#[expect(missing_docs, reason = "said above, in this order")]
+pub struct Tunnels {
+    pub keep: usize,
+    pub drain: usize,
+    pub close: usize,
+}
+
 /// What became of an object.
 #[derive(Clone, Serialize, Deserialize, Debug)]
 pub struct Object {
@@ -71,6 +133,46 @@ pub struct Failure {
     /// Each fault of the configuration with its place, one line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<String>,
+    /// All that was found in the configuration, as it is shown to people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub findings: String,
+}
+
+impl Documents {
+    /// Makes them ready for the way.
+    pub fn question(&self) -> Question {
+        let text = |source: &Source| Text { name: source.name().into(), text: source.text().into() };
+        Question { texts: self.sources.iter().map(text).collect(), colour: self.colour }
+    }
+}
+
+impl From<Question> for Documents {
+    fn from(question: Question) -> Self {
+        let sources = question.texts.into_iter().map(|Text { name, text }| Source::new(name, text));
+        Documents { sources: sources.collect(), colour: question.colour }
+    }
+}
+
+impl Forecast {
+    /// What `forecast` tells, and what was found in the configuration.
+    pub fn of(forecast: &forecast::Forecast, findings: String) -> Self {
+        let pools = forecast.pools.iter();
+        Forecast {
+            changed: !forecast.plan.is_empty(),
+            changes: Changes::of(&forecast.plan),
+            pools: pools
+                .map(|(pool, fates)| PoolTunnels { pool: pool.clone(), tunnels: fates.into() })
+                .collect(),
+            tunnels: (&forecast.total()).into(),
+            findings,
+        }
+    }
+}
+
+impl From<&Fates> for Tunnels {
+    fn from(&Fates { keep, drain, close }: &Fates) -> Self {
+        Tunnels { keep, drain, close }
+    }
 }
 
 impl Changes {
@@ -87,6 +189,6 @@ impl Changes {
 
 impl From<String> for Failure {
     fn from(error: String) -> Self {
-        Failure { error, faults: Vec::new() }
+        Failure { error, ..Failure::default() }
     }
 }

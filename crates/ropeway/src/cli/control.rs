@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustix::process::geteuid;
@@ -96,9 +96,7 @@ fn server_row(pool: &Value, server: &Value) -> [String; 5] {
 pub(super) fn reload(control: &Control) -> ExitCode {
     control.ask(Method::POST, "/reload", |answer| {
         let Ok(changes) = serde_json::from_value::<Changes>(answer.clone()) else { return };
-        let mut table = Table::new(["KIND", "NAME", "FATE"]);
-        changes.objects.into_iter().for_each(|object| table.row([object.kind, object.name, object.fate]));
-        print!("{table}");
+        print!("{}", object_table(changes));
     })
 }
 
@@ -120,25 +118,42 @@ pub(super) fn upgrade(control: &Control, force: bool) -> ExitCode {
     })
 }
 
+pub(super) fn object_table(changes: Changes) -> Table<3> {
+    let mut table = Table::new(["KIND", "NAME", "FATE"]);
+    changes.objects.into_iter().for_each(|object| table.row([object.kind, object.name, object.fate]));
+    table
+}
+
 impl Control {
     /// Asks the gateway, and shows what it says; `table` shows an answer to people.
     fn ask(&self, method: Method, path: &str, table: impl FnOnce(&Value)) -> ExitCode {
+        match self.answer(method, path, Vec::new()) {
+            Ok(answer) => {
+                self.show(&answer, table);
+                ExitCode::SUCCESS
+            }
+            Err(code) => code,
+        }
+    }
+
+    /// What the gateway says, asked with this body. If it refuses, or says nothing, the user is told.
+    pub(super) fn answer(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Value, ExitCode> {
         let socket = self.control.clone().unwrap_or_else(default_path);
-        let (status, answer) = match call(&socket, method, path) {
-            Ok(answered) => answered,
+        match call(&socket, method, path, body) {
+            Ok((status, answer)) if status.is_success() => Ok(answer),
+            Ok((_, answer)) => Err(refused(&answer)),
             Err(error) => {
                 let (socket, hint) = (socket.display(), hint(&error));
-                return failure(&format!("no answer at the control socket `{socket}`: {error}{hint}"));
+                Err(failure(&format!("no answer at the control socket `{socket}`: {error}{hint}")))
             }
-        };
-        if !status.is_success() {
-            return refused(&answer);
         }
+    }
+
+    pub(super) fn show(&self, answer: &Value, table: impl FnOnce(&Value)) {
         match self.output {
             Output::Json => println!("{answer:#}"),
-            Output::Table => table(&answer),
+            Output::Table => table(answer),
         }
-        ExitCode::SUCCESS
     }
 }
 
@@ -154,18 +169,21 @@ fn hint(error: &io::Error) -> &'static str {
 fn refused(answer: &Value) -> ExitCode {
     let refusal = serde_json::from_value(answer.clone());
     let refusal: Failure = refusal.unwrap_or_else(|_| "the gateway refused".to_owned().into());
-    refusal.faults.iter().for_each(|fault| eprintln!("{fault}"));
+    match &*refusal.findings {
+        "" => refusal.faults.iter().for_each(|fault| eprintln!("{fault}")),
+        findings => eprint!("{findings}"),
+    }
     failure(&refusal.error)
 }
 
 /// One request, and the answer to it.
-fn call(socket: &Path, method: Method, path: &str) -> io::Result<(StatusCode, Value)> {
+fn call(socket: &Path, method: Method, path: &str, body: Vec<u8>) -> io::Result<(StatusCode, Value)> {
     let calling = async {
         let stream = UnixStream::connect(socket).await?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         let request = Request::builder().method(method).uri(path).header("host", "ropeway");
-        let request = request.body(Empty::<Bytes>::new()).map_err(io::Error::other)?;
+        let request = request.body(Full::new(Bytes::from(body))).map_err(io::Error::other)?;
         let asking = async {
             let (head, body) = sender.send_request(request).await.map_err(io::Error::other)?.into_parts();
             let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(io::Error::other)?;

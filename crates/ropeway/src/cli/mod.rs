@@ -6,6 +6,7 @@ mod control;
 mod demo;
 mod echo;
 mod notify;
+mod plan;
 mod run;
 pub mod schema;
 mod table;
@@ -49,6 +50,7 @@ Examples:
   ropeway check gateway.yaml          find every fault of a configuration
   ropeway run gateway.yaml            carry traffic
   ropeway run conf.d --admin 127.0.0.1:2381
+  ropeway plan gateway.yaml           what it would change in the running gateway
   ropeway status                      how the running gateway is
   ropeway echo --listen 127.0.0.1:9095 127.0.0.1:9096";
 
@@ -73,6 +75,13 @@ enum Command {
         /// End the process before this one at once, if it still drains
         #[arg(long)]
         force: bool,
+    },
+    /// Show what a configuration would change in a running gateway; exit code 2 if anything, 0 if nothing
+    Plan {
+        #[command(flatten)]
+        files: Files,
+        #[command(flatten)]
+        control: control::Control,
     },
     /// Find every fault of a configuration; exit code 1 if there is one
     Check {
@@ -144,6 +153,7 @@ pub fn main() -> ExitCode {
         Command::Run(run) => run::run(&run),
         Command::Check { files } => ExitCode::from(check::run(&files.paths, std::io::stderr().is_terminal())),
         Command::Status { control } => control::status(&control),
+        Command::Plan { files, control } => plan::plan(&files.paths, &control),
         Command::Reload { control } => control::reload(&control),
         Command::Upgrade { control, force } => control::upgrade(&control, force),
         Command::Demo { listen } => demo::run(listen),

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::control::{OFF, default_path};
+use super::plan::forecast;
 use super::{Run, activation, notify};
 use crate::admin::operations::{Changes, Failure, Order, Orders, Upgraded};
 use crate::admin::socket::ControlSocket;
@@ -22,9 +23,9 @@ use crate::supervisor::files::Files;
 use crate::supervisor::handover::incoming::{Given, Incoming, Predecessor};
 use crate::supervisor::handover::outgoing::{Outgoing, Program};
 use crate::supervisor::handover::{Moved, UpgradeError};
-use crate::supervisor::load::{Objects, load, sources_from};
+use crate::supervisor::load::{Loaded, Objects, load, sources_from};
 use crate::supervisor::plan::Fate;
-use crate::supervisor::thaw::check;
+use crate::supervisor::thaw;
 use crate::tunnel::frozen::Frozen;
 
 /// How often to look whether files have changed.
@@ -146,7 +147,7 @@ fn begin(
     orders: Orders,
 ) -> Result<Option<Predecessor>, String> {
     if let Some(incoming) = incoming {
-        let tunnels = incoming.take_over(check).map_err(|error| error.to_string())?;
+        let tunnels = incoming.take_over(thaw::check).map_err(|error| error.to_string())?;
         gateway.begin();
         take_in(gateway, tunnels);
     }
@@ -226,6 +227,8 @@ impl Keeper<'_> {
                         let _ = self.reload(gateway);
                     }
                 }
+                // Who asked and left does not want to know.
+                Ok(Order::Plan(documents, reply)) => drop(reply.send(forecast(gateway, &documents))),
                 Ok(Order::Thaw(tunnels)) => take_in(gateway, tunnels),
                 Ok(Order::Alone) => self.predecessor = None,
                 Ok(Order::Upgrade { force, reply }) => upgrade = self.judge_upgrade(force, reply),
@@ -381,15 +384,7 @@ fn read_again(gateway: &mut Gateway, paths: &[PathBuf]) -> Result<Changes, Failu
     }
     let loaded = load(&sources_from(paths)?);
     log(&loaded.diagnostics);
-    if loaded.diagnostics.has_errors() {
-        return Err(Failure {
-            error: "the configuration has faults".into(),
-            faults: lines(&loaded.diagnostics),
-        });
-    }
-    if loaded.objects.servers.is_empty() {
-        return Err("the configuration has no HTTPServer".to_owned().into());
-    }
+    check(&loaded)?;
     let before = gateway.places();
     let plan = gateway.reload(loaded.objects).map_err(|error| error.to_string())?;
     let changes = Changes::of(&plan);
@@ -405,6 +400,18 @@ fn read_again(gateway: &mut Gateway, paths: &[PathBuf]) -> Result<Changes, Failu
         log_addresses(gateway);
     }
     Ok(changes)
+}
+
+/// Whether a running gateway can go on with it.
+pub(super) fn check(loaded: &Loaded) -> Result<(), Failure> {
+    if loaded.diagnostics.has_errors() {
+        let (error, faults) = ("the configuration has faults".to_owned(), lines(&loaded.diagnostics));
+        return Err(Failure { error, faults, ..Failure::default() });
+    }
+    if loaded.objects.servers.is_empty() {
+        return Err("the configuration has no HTTPServer".to_owned().into());
+    }
+    Ok(())
 }
 
 /// From now on signals are told to whoever receives: SIGINT and SIGTERM, of which a second one ends the process,

@@ -3,6 +3,7 @@
 //! ```text
 //! load     documents -> Objects, or what is wrong with them
 //! plan     old Objects, new Objects -> what becomes of each
+//! forecast the same, and what would become of live tunnels
 //! build    Objects -> pipelines, pools and routes; what is the same is the same object
 //! prepare  all of that, and the listeners that are new; so far nothing has changed
 //! commit   the listeners serve what was built; pools that go, and servers that they lose, meet their fate
@@ -10,6 +11,7 @@
 
 pub mod build;
 pub mod files;
+pub mod forecast;
 pub mod handover;
 pub mod load;
 pub mod plan;
@@ -25,6 +27,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use self::build::{InForce, build, place};
+use self::forecast::Turnover;
 use self::load::{Named, Objects};
 use self::plan::Plan;
 use crate::net::listener::listen;
@@ -206,22 +209,14 @@ impl Supervisor {
     /// long as there is anything left of its pipeline.
     fn retire(&mut self, before: InForce, workers: &Workers) {
         let registries = workers.registries();
-        let InForce { pools, pipelines, .. } = &self.in_force;
-        for (identity, pool) in pools {
-            if !before.pools.get(identity).is_some_and(|before| Arc::ptr_eq(before, pool)) {
-                pool.take_over(&registries);
-            }
-        }
+        let pools = &self.in_force.pools;
+        let Turnover { taking_over, dissolved } = Turnover::new(&before, &self.in_force);
+        taking_over.into_iter().for_each(|pool| pool.take_over(&registries));
+        dissolved.into_iter().for_each(|pool| pool.dissolve(&registries));
         let mut departed = before.departed;
         departed.retain(|_, pool| pool.has_tunnels());
-        for (identity, pool) in before.pools {
-            let pipeline = identity.split('/').next().unwrap_or_default();
-            if !pools.contains_key(&identity) && pipelines.contains_key(pipeline) {
-                pool.dissolve(&registries);
-            }
-            // Handshakes may be under way: whether it has tunnels is asked the next time.
-            departed.insert(identity, pool);
-        }
+        // Handshakes may be under way: whether they have tunnels is asked the next time.
+        departed.extend(before.pools);
         departed.retain(|identity, _| !pools.contains_key(identity));
         self.in_force.departed = departed;
     }

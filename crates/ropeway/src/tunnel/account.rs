@@ -50,6 +50,26 @@ struct Leaving {
     called_off: CancellationToken,
 }
 
+/// What the tunnels of an account are told together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Word {
+    /// See [`Account::leave`].
+    Leave(Why, Duration),
+    /// See [`Account::stay`].
+    Stay(Why),
+}
+
+/// What becomes of live tunnels.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outlook {
+    /// They live on.
+    Keep,
+    /// They end one after the other.
+    Drain,
+    /// They end at once.
+    Close,
+}
+
 /// A tunnel, or what is to become one, in the count of its account.
 #[derive(Debug)]
 pub struct Claim(Arc<Account>);
@@ -108,6 +128,33 @@ impl Account {
             && let Some(before) = self.leaving.swap(None)
         {
             before.called_off.cancel();
+        }
+    }
+
+    /// Does as it is told. Whether tunnels are to end now that were not before, or not like this.
+    pub fn obey(self: &Arc<Self>, word: Word, registries: &Registries) -> bool {
+        match word {
+            Word::Leave(why, window) => self.leave(why, window, registries),
+            Word::Stay(why) => {
+                self.stay(why);
+                false
+            }
+        }
+    }
+
+    /// What would become of its tunnels if it were told these words, one after the other. Changes nothing.
+    pub fn outlook(&self, words: &[Word]) -> Outlook {
+        let now = Instant::now();
+        let told = self.leaving.load().as_ref().map(|leaving| (leaving.why, leaving.end));
+        let told = words.iter().fold(told, |told, word| match (*word, told) {
+            (Word::Leave(why, _), Some((before, _))) if why == before => told,
+            (Word::Leave(why, window), _) => Some((why, now + window)),
+            (Word::Stay(why), _) => told.filter(|(before, _)| *before != why),
+        });
+        match told {
+            None => Outlook::Keep,
+            Some((_, end)) if end > now => Outlook::Drain,
+            Some(_) => Outlook::Close,
         }
     }
 

@@ -36,7 +36,7 @@ use self::registry::{Entry, Identity, Moved, Progress, Registry};
 use self::relay::{Direction, News};
 use crate::net::Stream;
 
-pub use self::account::{Account, Claim, Observer};
+pub use self::account::{Account, Claim, Observer, Outlook, Word};
 pub use self::count::{Count, Counts};
 pub use self::hold::Movable;
 pub use self::record::Record;

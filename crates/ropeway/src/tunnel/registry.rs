@@ -19,7 +19,7 @@ use super::drain::{Drain, Whose};
 use super::farewell::Cause;
 use super::frozen::Frozen;
 use super::hold::{Freezing, Hold};
-use super::{Claim, Movable, TunnelId};
+use super::{Account, Claim, Movable, TunnelId};
 use crate::lifecycle::Lifecycle;
 
 /// The live tunnels of one worker.
@@ -84,6 +84,17 @@ pub struct Moved {
     pub bytes: u64,
 }
 
+/// The tunnels of an account that a worker has.
+#[derive(Debug)]
+pub struct Share {
+    /// Whose they are.
+    pub account: Arc<Account>,
+    /// Those that were not told to end.
+    pub untold: usize,
+    /// Those that were, and have not ended yet.
+    pub told: usize,
+}
+
 /// The registries of all workers, as those see them who have questions.
 #[derive(Clone, Debug)]
 pub struct Registries(Arc<[mpsc::UnboundedSender<Ask>]>);
@@ -95,6 +106,8 @@ pub enum Ask {
     Totals(oneshot::Sender<(usize, Progress)>),
     /// Live tunnels by route.
     Routes(oneshot::Sender<HashMap<Arc<str>, usize>>),
+    /// Live tunnels by account.
+    Accounts(oneshot::Sender<Vec<Share>>),
     /// To end some of them.
     Drain(Drain),
     /// How many can go on in another process.
@@ -169,6 +182,11 @@ impl Registries {
         self.ask_each(Ask::Routes)
     }
 
+    /// Where every worker will say how many tunnels each account has there.
+    pub fn accounts(&self) -> Vec<oneshot::Receiver<Vec<Share>>> {
+        self.ask_each(Ask::Accounts)
+    }
+
     /// How many tunnels are open. Waits for the workers to say so: not to be called on one of them.
     pub fn tunnels(&self) -> usize {
         // A worker that has stopped has none.
@@ -187,6 +205,7 @@ impl Registry {
                 // Who asked and left does not want the answer.
                 Ask::Totals(reply) => drop(reply.send((self.live.borrow().len(), self.totals()))),
                 Ask::Routes(reply) => drop(reply.send(self.routes())),
+                Ask::Accounts(reply) => drop(reply.send(self.accounts())),
                 Ask::Drain(drain) => {
                     let (registry, task) = (self.clone(), lifecycle.clone());
                     lifecycle.spawn(async move {
@@ -234,6 +253,20 @@ impl Registry {
             }
         }
         routes
+    }
+
+    fn accounts(&self) -> Vec<Share> {
+        let mut shares = HashMap::new();
+        for entry in self.live.borrow().values() {
+            let account = entry.account.account();
+            let none = || Share { account: account.clone(), untold: 0, told: 0 };
+            let share = shares.entry(Arc::as_ptr(account)).or_insert_with(none);
+            match entry.order() {
+                Order::None => share.untold += 1,
+                Order::Given(_) | Order::Heard => share.told += 1,
+            }
+        }
+        shares.into_values().collect()
     }
 
     /// Has every tunnel end, each with its Close frames, and every one that is still to begin.

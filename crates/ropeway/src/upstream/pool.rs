@@ -26,10 +26,10 @@ use crate::net::reply::Reply;
 use crate::spec::departure::{Action, Departure};
 use crate::spec::pool::{Compression, Pool as PoolSpec};
 use crate::spec::types::Window;
-use crate::tunnel::Account;
 use crate::tunnel::farewell::Why;
 use crate::tunnel::policy::Policy;
 use crate::tunnel::registry::Registries;
+use crate::tunnel::{Account, Word};
 
 /// Servers of which any can take a client, with everything a user sets for them together.
 #[derive(Debug)]
@@ -103,56 +103,58 @@ impl Pool {
     pub fn take_over(&self, registries: &Registries) {
         let servers = self.servers.iter().map(|server| (server.name(), server.health()));
         self.passive.set(self.spec.passive.as_deref(), servers);
-        for server in &self.servers {
-            server.account().set_policy(&self.policy);
-            server.account().stay(Why::ServerRemoved);
+        for (account, words) in self.words() {
+            account.set_policy(&self.policy);
+            words.into_iter().for_each(|word| tell(account, word, registries));
+        }
+    }
+
+    /// What it tells the tunnels of each account when it takes over.
+    pub fn words(&self) -> impl Iterator<Item = (&Arc<Account>, Vec<Word>)> {
+        let staying = self.servers.iter().map(|server| {
             let condition =
                 if self.is_watched() { server.health().known().condition } else { Condition::Unknown };
-            self.heed(server, condition, registries);
-        }
-        for standing in &self.leaving {
-            standing.account.set_policy(&self.policy);
-            self.dismiss(&standing.account, registries);
-        }
+            (server.account(), vec![Word::Stay(Why::ServerRemoved), self.verdict(condition)])
+        });
+        let leaving = self.leaving.iter().map(|standing| &standing.account);
+        staying.chain(leaving.map(|account| (account, self.dismissal().into_iter().collect())))
     }
 
     /// Is in force no more, and no other pool stands for it.
     pub fn dissolve(&self, registries: &Registries) {
-        for server in &self.servers {
-            self.dismiss(server.account(), registries);
+        for (account, words) in self.last_words() {
+            words.into_iter().for_each(|word| tell(account, word, registries));
         }
+    }
+
+    /// What it tells the tunnels of each account when it is dissolved.
+    pub fn last_words(&self) -> impl Iterator<Item = (&Arc<Account>, Option<Word>)> {
+        self.servers.iter().map(|server| (server.account(), self.dismissal()))
     }
 
     /// Takes tunnels on that another process has had with a server that this pool does not have: they obey its rules and
     /// meet their fate.
     pub fn take_on(&self, account: &Arc<Account>, registries: &Registries) {
         account.set_policy(&self.policy);
-        self.dismiss(account, registries);
+        self.dismissal().into_iter().for_each(|word| tell(account, word, registries));
     }
 
-    fn dismiss(&self, account: &Arc<Account>, registries: &Registries) {
-        let Some(window) = window(self.spec.on_removed, Action::Drain) else { return };
-        if account.leave(Why::ServerRemoved, window, registries) {
-            let (pool, server, tunnels) = (&account.pool, &account.server, account.live());
-            tracing::info!(
-                pool,
-                server,
-                tunnels,
-                window_s = window.as_secs_f64(),
-                "server removed: its tunnels end"
-            );
-        }
+    /// What tunnels of a removed server are told, if anything.
+    fn dismissal(&self) -> Option<Word> {
+        window(self.spec.on_removed, Action::Drain).map(|window| Word::Leave(Why::ServerRemoved, window))
     }
 
     /// Draws the consequences of a verdict about `server` for its live tunnels.
     pub(super) fn heed(&self, server: &Server, condition: Condition, registries: &Registries) {
-        let account = server.account();
-        if condition != Condition::Unhealthy {
-            return account.stay(Why::ServerUnhealthy);
-        }
-        match window(self.spec.on_unhealthy, Action::Keep) {
-            Some(window) => drop(account.leave(Why::ServerUnhealthy, window, registries)),
-            None => account.stay(Why::ServerUnhealthy),
+        tell(server.account(), self.verdict(condition), registries);
+    }
+
+    /// What tunnels of a server in this condition are told.
+    fn verdict(&self, condition: Condition) -> Word {
+        let is_unhealthy = condition == Condition::Unhealthy;
+        match window(self.spec.on_unhealthy, Action::Keep).filter(|_| is_unhealthy) {
+            Some(window) => Word::Leave(Why::ServerUnhealthy, window),
+            None => Word::Stay(Why::ServerUnhealthy),
         }
     }
 
@@ -340,6 +342,16 @@ impl Pool {
     pub(super) fn is_over_capacity(&self) -> bool {
         let live = || self.servers.iter().map(|server| u64::from(server.live())).sum::<u64>();
         self.max_connections.is_some_and(|most| live() > u64::from(most))
+    }
+}
+
+fn tell(account: &Arc<Account>, word: Word, registries: &Registries) {
+    if account.obey(word, registries)
+        && let Word::Leave(Why::ServerRemoved, window) = word
+    {
+        let (pool, server, tunnels) = (&account.pool, &account.server, account.live());
+        let window_s = window.as_secs_f64();
+        tracing::info!(pool, server, tunnels, window_s, "server removed: its tunnels end");
     }
 }
 

@@ -1,5 +1,7 @@
 //! A running gateway, asked and told over its control socket.
 
+mod plan;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 

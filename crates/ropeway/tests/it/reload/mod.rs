@@ -1,6 +1,7 @@
 //! A changed configuration under live tunnels.
 
 mod edits;
+mod forecast;
 mod limits;
 mod listeners;
 mod removal;
