@@ -105,12 +105,14 @@ pub struct PoolTunnels {
     pub tunnels: Tunnels,
 }
 
-/// How many tunnels would live on, end over time, and end at once.
+/// How many tunnels would have which fate.
 #[derive(Clone, Copy, Serialize, Deserialize, Debug)]
-#[expect(missing_docs, reason = "said above, in this order")]
 pub struct Tunnels {
+    /// They would live on.
     pub keep: usize,
+    /// They would end one after the other.
     pub drain: usize,
+    /// They would end at once.
     pub close: usize,
 }
 

@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::Value;
 
 use super::control::{Control, object_table};
-use super::run::{check, failure};
+use super::run::{check_loaded, failure};
 use super::table::Table;
 use crate::admin::control::MAX_QUESTION;
 use crate::admin::operations::{Documents, Failure, Forecast, Tunnels};
@@ -61,7 +61,7 @@ fn show(forecast: Forecast) {
 pub(super) fn forecast(gateway: &Gateway, documents: &Documents) -> Result<Forecast, Failure> {
     let loaded = load(&documents.sources);
     let findings = loaded.diagnostics.render(documents.colour);
-    match check(&loaded) {
+    match check_loaded(&loaded) {
         Ok(()) => Ok(Forecast::of(&gateway.forecast(&loaded.objects), findings)),
         Err(failure) => Err(Failure { findings, ..failure }),
     }

@@ -384,7 +384,7 @@ fn read_again(gateway: &mut Gateway, paths: &[PathBuf]) -> Result<Changes, Failu
     }
     let loaded = load(&sources_from(paths)?);
     log(&loaded.diagnostics);
-    check(&loaded)?;
+    check_loaded(&loaded)?;
     let before = gateway.places();
     let plan = gateway.reload(loaded.objects).map_err(|error| error.to_string())?;
     let changes = Changes::of(&plan);
@@ -403,7 +403,7 @@ fn read_again(gateway: &mut Gateway, paths: &[PathBuf]) -> Result<Changes, Failu
 }
 
 /// Whether a running gateway can go on with it.
-pub(super) fn check(loaded: &Loaded) -> Result<(), Failure> {
+pub(super) fn check_loaded(loaded: &Loaded) -> Result<(), Failure> {
     if loaded.diagnostics.has_errors() {
         let (error, faults) = ("the configuration has faults".to_owned(), lines(&loaded.diagnostics));
         return Err(Failure { error, faults, ..Failure::default() });

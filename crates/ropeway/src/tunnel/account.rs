@@ -208,3 +208,54 @@ impl Drop for Claim {
         self.0.live.subtract();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever an account was told: what it would do is what it then does.
+    #[test]
+    fn the_outlook_is_what_comes_of_the_words() {
+        const HOUR: Duration = Duration::from_secs(3600);
+        let whys = [Why::ServerRemoved, Why::ServerUnhealthy];
+        let words =
+            whys.map(|why| [Word::Stay(why), Word::Leave(why, Duration::ZERO), Word::Leave(why, HOUR)]);
+        let words = words.concat();
+        let triples = words.iter().flat_map(|&a| words.iter().map(move |&b| [a, b]));
+        let triples = triples.flat_map(|[a, b]| words.iter().map(move |&c| [a, b, c]));
+        let registries = Registries::new(Vec::new());
+        let obey = |account: &Arc<Account>, words: &[Word]| {
+            for word in words {
+                account.obey(*word, &registries);
+            }
+        };
+        for triple in triples {
+            for told in 0..=3 {
+                let account = Arc::new(Account::new("pool", "server", &Policy::any(), Count::single()));
+                let (before, after) = triple.split_at(told);
+                obey(&account, before);
+                let outlook = account.outlook(after);
+                obey(&account, after);
+                assert_eq!(account.outlook(&[]), outlook, "{before:?}, then {after:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_window_makes_a_drain() {
+        let account = Arc::new(Account::new("pool", "server", &Policy::any(), Count::single()));
+        let leave = |seconds| Word::Leave(Why::ServerRemoved, Duration::from_secs(seconds));
+        let stay = Word::Stay(Why::ServerRemoved);
+        for (words, outlook) in [
+            (&[][..], Outlook::Keep),
+            (&[leave(60)], Outlook::Drain),
+            (&[leave(0)], Outlook::Close),
+            (&[leave(60), leave(0)], Outlook::Drain),
+            (&[leave(0), stay], Outlook::Keep),
+            (&[leave(60), Word::Stay(Why::ServerUnhealthy)], Outlook::Drain),
+            (&[Word::Leave(Why::ServerUnhealthy, Duration::ZERO), leave(60)], Outlook::Drain),
+        ] {
+            assert_eq!(account.outlook(words), outlook, "{words:?}");
+        }
+    }
+}

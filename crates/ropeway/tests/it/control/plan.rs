@@ -1,6 +1,9 @@
 //! `ropeway plan`, as its user meets it.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
 
 use serde_json::json;
 
@@ -45,12 +48,16 @@ fn plan_says_what_would_change_and_changes_nothing() {
         assert!(close.out.contains(part), "no `{part}` in:\n{}", close.out);
     }
 
+    // Its port is taken: plan does not try.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
     let mut from_stdin =
         Process::start(&mut ropeway(&["plan", "-", "-o", "json", "--control", &socket(&gateway.folder)]));
-    from_stdin.feed(&format!("{elsewhere}---\nname: more\nkind: Pipeline\nfilters: []\n"));
+    from_stdin
+        .feed(&format!("{elsewhere}---\nname: more\nkind: HTTPServer\nport: {port}\naddress: 127.0.0.1\n"));
     let ended = from_stdin.wait();
     let objects =
-        [("HTTPServer", "front", "kept"), ("Pipeline", "chat", "changed"), ("Pipeline", "more", "added")];
+        [("HTTPServer", "front", "kept"), ("HTTPServer", "more", "added"), ("Pipeline", "chat", "changed")];
     let expected = json!({
         "changed": true,
         "summary": "1 added, 1 changed, 1 kept",
@@ -109,4 +116,31 @@ fn plan_refuses_what_a_gateway_would_refuse_and_what_is_not_there() {
     arguments.extend(files.iter().map(String::as_str));
     let large = gateway.command(&arguments);
     assert!(large.code == Some(1) && large.err.contains("larger than 32 MiB together"), "{}", large.err);
+}
+
+/// What is no question is refused, and how long one is counts before it is read.
+#[test]
+fn a_question_is_bounded() {
+    let gateway = Controlled::start("control-plan-bounds");
+    let ask = |length: usize, body: &[u8]| {
+        let mut stream = UnixStream::connect(socket(&gateway.folder)).unwrap();
+        let head = format!("POST /plan HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        // It may be refused before it is sent.
+        let _ = stream.write_all(body);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8(answer).unwrap()
+    };
+    for (what, body) in
+        [("no JSON", "{"), ("no documents", "{}"), ("of the wrong form", r#"{"texts":[1],"colour":true}"#)]
+    {
+        let answer = ask(body.len(), body.as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains(r#"{"error":""#), "{what}: {answer}");
+    }
+    let spaces = vec![b' '; 33 << 20];
+    let answer = ask(spaces.len(), &spaces);
+    assert!(!answer.contains("EOF while parsing"), "it was read to its end: {answer}");
+    assert!(answer.is_empty() || answer.contains("length limit exceeded"), "{answer}");
+    assert_eq!(gateway.command(&["status"]).code, Some(0));
 }
