@@ -175,7 +175,7 @@ fn take_in(gateway: &Gateway, tunnels: Vec<Frozen>) {
 /// Has requests made of what the older process says.
 fn listen_to(mut predecessor: Predecessor, orders: Orders) -> io::Result<()> {
     let listen = move || {
-        while let Some(tunnels) = predecessor.next() {
+        while let Some(tunnels) = predecessor.later_tunnels() {
             let _ = orders.send(Order::Thaw(tunnels));
         }
         let _ = orders.send(Order::Alone);

@@ -161,7 +161,7 @@ impl Incoming {
 impl Predecessor {
     /// Tunnels that follow: those that were in a handshake or began meanwhile. `None` when the old process has ended, or
     /// is not understood any more.
-    pub fn next(&mut self) -> Option<Vec<Frozen>> {
+    pub fn later_tunnels(&mut self) -> Option<Vec<Frozen>> {
         loop {
             // It may be silent as long as it lives.
             let deadline = Instant::now() + PREPARING;

@@ -97,7 +97,7 @@ fn an_upgrade_by_command_says_what_has_moved() {
             // Between two processes there is none for a moment.
             let ended = gateway.command(&["status", "-o", "json"]);
             (ended.code == Some(0) && json(&ended.out.replace('\n', " "))["tunnels"] == 1).then_some(())
-        })
+        });
     };
     status();
     gateway.folder.write("main.yaml", "kind: HTTPServer\n");

@@ -72,7 +72,7 @@ fn tunnels_arrive_in_order_with_their_records_and_work() {
     let tunnels = tunnels.unwrap();
     let mut predecessor = incoming.running();
     old.join().unwrap();
-    assert!(predecessor.next().is_none(), "the old process is gone");
+    assert!(predecessor.later_tunnels().is_none(), "the old process is gone");
     for (number, (tunnel, far)) in tunnels.into_iter().zip(&mut far).enumerate() {
         assert_eq!(tunnel.record, number.to_string().repeat(1 + number % 50).into_bytes());
         let [client, server] = tunnel.sockets.map(|socket: OwnedFd| UnixStream::from(socket));
