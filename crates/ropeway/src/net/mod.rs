@@ -9,6 +9,7 @@ pub mod limits;
 pub mod linger;
 pub mod listener;
 pub mod paced;
+pub mod path;
 pub mod patient;
 pub mod proxy_protocol;
 pub mod reply;

@@ -101,16 +101,16 @@ impl PathMatch {
         }
     }
 
-    /// The whole path, its prefix, or every hit of the expression, replaced by `target`.
-    pub(super) fn rewrite(&self, path: &str, target: &str) -> String {
-        match self {
+    /// The whole path, its prefix, or every hit of the expression, replaced by `target`. `None` where that is too long.
+    pub(super) fn rewrite(&self, path: &str, target: &str) -> Option<String> {
+        Some(match self {
             PathMatch::Exact(_) => target.to_owned(),
             PathMatch::Prefix(prefix) => {
                 format!("{target}{}", path.strip_prefix(prefix.as_str()).unwrap_or(path))
             }
             PathMatch::Pattern(pattern) => pattern.rewrite(path, target),
-            PathMatch::Regexp(regexp) => regexp.replace_all(path, target),
-        }
+            PathMatch::Regexp(regexp) => regexp.replace_all(path, target)?,
+        })
     }
 
     /// What parameters stand for in `path`, which matches.

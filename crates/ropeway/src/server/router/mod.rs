@@ -6,7 +6,6 @@
 
 mod index;
 mod matcher;
-mod path;
 mod set_headers;
 pub mod tree;
 
@@ -23,6 +22,7 @@ pub use self::set_headers::SetHeaders;
 use self::set_headers::set;
 use crate::fault::Fault;
 use crate::net::forwarded::Client;
+use crate::net::path;
 use crate::spec::http_server::EncodedSlashes;
 
 /// How many existing paths a 404 names.
@@ -177,7 +177,7 @@ impl Router {
                 if asked.path.contains(char::REPLACEMENT_CHARACTER) {
                     return Err(Fault::PathInvalid);
                 }
-                let path = matched.rewrite(&asked.path, rewrite);
+                let path = matched.rewrite(&asked.path, rewrite).ok_or(Fault::PathInvalid)?;
                 let target = path::target(&path, asked.head.uri.query(), self.slashes);
                 Some(target.ok_or(Fault::PathInvalid)?)
             }

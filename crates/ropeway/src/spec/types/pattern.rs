@@ -31,10 +31,26 @@ impl Pattern {
         self.regex.captures(text)?.get(group).map(|found| found.as_str())
     }
 
-    /// `text` with every match replaced; `$1`, `${1}` and `$name` stand for groups.
-    pub fn replace_all(&self, text: &str, replacement: &str) -> String {
-        self.regex.replace_all(text, replacement).into_owned()
+    /// `text` with every match replaced; `$1`, `${1}` and `$name` stand for groups. `None` where more than
+    /// [`MAX_REPLACED`](Self::MAX_REPLACED) bytes come out: a group may be repeated, and every character a match.
+    pub fn replace_all(&self, text: &str, replacement: &str) -> Option<String> {
+        let mut replaced = String::new();
+        let mut rest = 0;
+        for found in self.regex.captures_iter(text) {
+            let whole = found.get_match();
+            replaced.push_str(&text[rest..whole.start()]);
+            found.expand(replacement, &mut replaced);
+            rest = whole.end();
+            if replaced.len() > Self::MAX_REPLACED {
+                return None;
+            }
+        }
+        replaced.push_str(&text[rest..]);
+        (replaced.len() <= Self::MAX_REPLACED).then_some(replaced)
     }
+
+    /// The most bytes that replacing gives.
+    pub const MAX_REPLACED: usize = 64 * 1024;
 }
 
 impl fmt::Debug for Pattern {
@@ -176,6 +192,25 @@ mod tests {
         ] {
             assert_eq!(pattern.parse::<Pattern>().unwrap().is_match(text), expected, "{pattern} {text}");
         }
+    }
+
+    #[test]
+    fn replaces_within_bounds() {
+        let pattern = |text: &str| text.parse::<Pattern>().unwrap();
+        for (expression, text, replacement, expected) in [
+            ("^/old/(.*)$", "/old/a", "/new/$1", "/new/a"),
+            ("o", "/foo", "${0}0", "/fo0o0"),
+            ("x*", "ab", "-", "-a-b-"),
+            ("(?P<name>b)", "abc", "$name$name$nothing", "abbc"),
+            ("z", "abc", "y", "abc"),
+        ] {
+            let found = pattern(expression).replace_all(text, replacement);
+            assert_eq!(found.as_deref(), Some(expected), "{expression} {text} {replacement}");
+        }
+        let (dots, half) = (pattern("."), "a".repeat(Pattern::MAX_REPLACED / 2));
+        assert_eq!(dots.replace_all(&half, "$0$0").map(|text| text.len()), Some(Pattern::MAX_REPLACED));
+        assert_eq!(dots.replace_all(&half, "$0$0$0"), None);
+        assert_eq!(pattern("z").replace_all(&half.repeat(3), ""), None);
     }
 
     #[test]

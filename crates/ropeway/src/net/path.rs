@@ -1,4 +1,4 @@
-//! The one path that routing looks at.
+//! The one path that routing looks at, and filters change.
 
 use std::borrow::Cow;
 
@@ -24,7 +24,7 @@ const ESCAPED: &AsciiSet = &CONTROLS
 /// dot segments, and what some servers take for a slash: an escaped slash, and a backslash in any form.
 ///
 /// Kept slashes stand in the path as `%2F` and `%5C`, and part nothing. What would look the same is refused then.
-pub(super) fn decode(raw: &str, slashes: EncodedSlashes) -> Option<Cow<'_, str>> {
+pub fn decode(raw: &str, slashes: EncodedSlashes) -> Option<Cow<'_, str>> {
     if !raw.contains(['%', '.', '\\']) {
         return Some(Cow::Borrowed(raw));
     }
@@ -71,7 +71,7 @@ fn has_dots(path: &str) -> bool {
 
 /// Path and query for the next hop. `None` where rewriting brought dot segments about: `/ws../x` with `/ws` made `/`
 /// is `/../x`.
-pub(super) fn target(path: &str, query: Option<&str>, slashes: EncodedSlashes) -> Option<Uri> {
+pub fn target(path: &str, query: Option<&str>, slashes: EncodedSlashes) -> Option<Uri> {
     if has_dots(path) {
         return None;
     }
@@ -85,6 +85,20 @@ pub(super) fn target(path: &str, query: Option<&str>, slashes: EncodedSlashes) -
         None => format!("{slash}{path}"),
     };
     target.parse().ok()
+}
+
+/// `target` with another path: what `change` makes of the one it has, without escapes. The query stays as it is, and so do
+/// escaped slashes, which are there only where the listener keeps them. `None` where there is no path to change, or none
+/// that is safe comes out.
+pub fn changed(target: &Uri, change: impl FnOnce(&str) -> Option<String>) -> Option<Uri> {
+    let raw = target.path();
+    let keeps = raw.match_indices('%').any(|(at, _)| raw.get(at + 1..at + 3).is_some_and(is_slash));
+    let slashes = if keeps { EncodedSlashes::Keep } else { EncodedSlashes::Reject };
+    let path = decode(raw, slashes).filter(|path| path.starts_with('/'))?;
+    if path.contains(char::REPLACEMENT_CHARACTER) {
+        return None;
+    }
+    self::target(&change(&path)?, target.query(), slashes)
 }
 
 #[cfg(test)]
@@ -153,5 +167,23 @@ mod tests {
         assert_eq!(target("/a%2Fb", None, Reject).unwrap(), "/a%252Fb");
         assert_eq!(target("a", None, Reject).unwrap(), "/a");
         assert_eq!(target("/../a", None, Reject), None);
+    }
+    #[test]
+    fn what_is_changed_is_safe() {
+        let table = [
+            ("/a%20b?c=%20", "/x", Some("/x/a%20b?c=%20")),
+            ("/a%252Fb", "/x", Some("/x/a%252Fb")),
+            ("/a%2fb", "/x", Some("/x/a%2Fb")),
+            ("/a", "/x?y#z%20", Some("/x%3Fy%23z%2520/a")),
+            ("/a", "", Some("/a")),
+            ("/a", "x", Some("/x/a")),
+            ("/a", "/..", None),
+            ("/%ff", "/x", None),
+            ("*", "/x", None),
+        ];
+        for (before, prefix, after) in table {
+            let found = changed(&before.parse().unwrap(), |path| Some(format!("{prefix}{path}")));
+            assert_eq!(found.map(|uri| uri.to_string()).as_deref(), after, "{before} {prefix}");
+        }
     }
 }
