@@ -10,15 +10,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::time::sleep;
 
-use super::{Deps, Filter, Handling, Kind, Verdict};
+use super::{Build, Deps, Filter, Handling, Verdict};
 use crate::context::Context;
 use crate::net::reply::ReplyBody;
 use crate::spec::matcher::TextMatcher;
 use crate::spec::types::{GoDuration, HeaderName, StatusCode};
-use crate::spec::{Check, Diagnostic, FilterSpec, KindReader, Reader, Spanned};
-
-/// `Mock`.
-pub const KIND: Kind = Kind { reader: KindReader::of::<Spec>("Mock", &["mocked"]), build };
+use crate::spec::{Check, Diagnostic, Reader, Spanned};
 
 /// Answers requests itself, with what is written here.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq)]
@@ -94,9 +91,13 @@ struct Mock {
     rules: Vec<(Rule, Response<Bytes>)>,
 }
 
-fn build(spec: &dyn FilterSpec, _: &Deps<'_>) -> Option<Arc<dyn Filter>> {
-    let rules = spec.downcast::<Spec>()?.rules.iter();
-    Some(Arc::new(Mock { rules: rules.map(|rule| (rule.clone(), answer(rule))).collect() }))
+impl Build for Spec {
+    const KIND: &'static str = "Mock";
+    const RESULTS: &'static [&'static str] = &["mocked"];
+
+    fn build(&self, _: &Deps<'_>) -> Option<Arc<dyn Filter>> {
+        Some(Arc::new(Mock { rules: self.rules.iter().map(|rule| (rule.clone(), answer(rule))).collect() }))
+    }
 }
 
 impl Filter for Mock {

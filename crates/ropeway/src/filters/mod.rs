@@ -1,38 +1,59 @@
 //! Filters: what a pipeline can do to a request.
 //!
-//! A filter is one file with its spec, its runtime, its [`Kind`] and its tests, and one line in [`KINDS`].
+//! A filter is one file with its spec, how that is [built](Build), what it does ([`Filter`]) and its tests; and one line in
+//! [`KINDS`].
 
 pub mod mock;
 pub mod proxy;
 pub mod websocket_proxy;
 
 use std::fmt;
+use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 
 use crate::context::Context;
 use crate::fault::{Blame, Fault};
 use crate::spec::pipeline::Filter as Spec;
 use crate::spec::pool::{MAIN, Pool as PoolSpec, main_pool};
-use crate::spec::{FilterSpec, KindReader, Spanned};
-
+use crate::spec::{Check, FilterSpec, KindReader, Spanned};
 use crate::upstream::pool::{Pool, Pools};
 use crate::upstream::{Choice, Dialler, Matcher};
 
 /// Every kind of filter there is.
-pub const KINDS: &[Kind] = &[mock::KIND, proxy::KIND, websocket_proxy::KIND];
+pub const KINDS: &[Kind] =
+    &[Kind::of::<mock::Spec>(), Kind::of::<proxy::Spec>(), Kind::of::<websocket_proxy::Spec>()];
+
+/// What a user writes of a filter, and how the filter is made of it.
+pub trait Build: Check + DeserializeOwned + FilterSpec + JsonSchema {
+    /// What stands in `kind`.
+    const KIND: &'static str;
+    /// The results it can have: what `jumpIf` may name.
+    const RESULTS: &'static [&'static str];
+    /// Whether it is of use to handshakes for WebSockets only.
+    const ONLY_WEBSOCKETS: bool = false;
+
+    /// Makes the filter. `None` where the spec lacks what every one has that was read without an error.
+    fn build(&self, deps: &Deps<'_>) -> Option<Arc<dyn Filter>>;
+}
 
 /// A kind of filter.
 #[derive(Clone, Copy, Debug)]
 pub struct Kind {
     /// How its spec is read.
     pub reader: KindReader,
-    /// Makes a filter of a spec, if that is of this kind.
-    pub build: Build,
+    build: fn(&dyn FilterSpec, &Deps<'_>) -> Option<Arc<dyn Filter>>,
 }
 
-/// Makes a filter of a spec, if that is of its kind.
-pub type Build = fn(&dyn FilterSpec, &Deps<'_>) -> Option<Arc<dyn Filter>>;
+impl Kind {
+    const fn of<S: Build>() -> Self {
+        let reader = KindReader::of::<S>(S::KIND, S::RESULTS, S::ONLY_WEBSOCKETS);
+        Kind { reader, build: |spec, deps| spec.downcast::<S>()?.build(deps) }
+    }
+}
 
 /// What a filter is built with beside its spec.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +90,8 @@ impl Deps<'_> {
 /// A `Proxy` called `proxy` with this one pool.
 pub fn proxy_of(pool: Spanned<PoolSpec>) -> Option<Spec> {
     let spec = proxy::Spec::of(pool);
-    Some(Spec { name: "proxy".parse().ok()?, kind: proxy::KIND.reader, spec: Box::new(spec) })
+    let kind = Kind::of::<proxy::Spec>();
+    Some(Spec { name: "proxy".parse().ok()?, kind: kind.reader, spec: Box::new(spec) })
 }
 
 /// How the specs of all kinds are read.
@@ -99,6 +121,11 @@ pub trait Filter: fmt::Debug + Send + Sync {
 /// A filter's work on one request: the one boxed call per handshake.
 pub type Handling<'a> = Pin<Box<dyn Future<Output = Verdict> + 'a>>;
 
+/// That of a filter that has nothing to wait for.
+fn done<'a>(verdict: Verdict) -> Handling<'a> {
+    Box::pin(ready(verdict))
+}
+
 /// What a filter came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
@@ -119,7 +146,7 @@ struct End;
 impl Filter for End {
     fn handle<'a>(&'a self, _: &'a mut Context) -> Handling<'a> {
         // A result for which nobody has a jump.
-        Box::pin(async { Verdict::Result("END") })
+        done(Verdict::Result("END"))
     }
 }
 

@@ -9,24 +9,15 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::{Deps, Filter, Handling, Kind, REFUSED, Verdict};
+use super::{Build, Deps, Filter, Handling, REFUSED, Verdict};
 use crate::context::Context;
 use crate::fault::Fault;
 use crate::net::reply::refusal;
 use crate::spec::pool::{Pool as PoolSpec, User, check_pools};
 use crate::spec::types::BodyLimit;
-use crate::spec::{Check, FilterSpec, KindReader, NotYet, Reader, Spanned, Untyped};
+use crate::spec::{Check, NotYet, Reader, Spanned, Untyped};
 use crate::upstream::headers::lists;
 use crate::upstream::{Choice, Pool, tls, websocket};
-
-/// `Proxy`.
-pub const KIND: Kind = Kind {
-    reader: KindReader::of::<Spec>(
-        "Proxy",
-        &["clientError", "failureCode", "internalError", "refused", "serverError", "timeout"],
-    ),
-    build,
-};
 
 const FAILURE_CODE: Verdict = Verdict::Result("failureCode");
 const TIMEOUT: Verdict = Verdict::Result("timeout");
@@ -105,10 +96,15 @@ struct Proxy {
     websocket: bool,
 }
 
-fn build(spec: &dyn FilterSpec, deps: &Deps<'_>) -> Option<Arc<dyn Filter>> {
-    let spec = spec.downcast::<Spec>()?;
-    let pools = deps.choice(&spec.pools, |pool| pool.for_proxy(spec.server_max_body_size))?;
-    Some(Arc::new(Proxy { pools, websocket: spec.websocket }))
+impl Build for Spec {
+    const KIND: &'static str = "Proxy";
+    const RESULTS: &'static [&'static str] =
+        &["clientError", "failureCode", "internalError", "refused", "serverError", "timeout"];
+
+    fn build(&self, deps: &Deps<'_>) -> Option<Arc<dyn Filter>> {
+        let pools = deps.choice(&self.pools, |pool| pool.for_proxy(self.server_max_body_size))?;
+        Some(Arc::new(Proxy { pools, websocket: self.websocket }))
+    }
 }
 
 impl Filter for Proxy {

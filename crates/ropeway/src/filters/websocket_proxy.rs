@@ -7,22 +7,12 @@ use http::header::HeaderValue;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Deps, Filter, Handling, Kind, REFUSED, Verdict};
+use super::{Build, Deps, Filter, Handling, REFUSED, Verdict};
 use crate::context::Context;
 use crate::net::reply::refusal;
 use crate::spec::pool::{Pool as PoolSpec, User, check_pools, main_pool};
-use crate::spec::{Check, Diagnostic, FilterSpec, KindReader, Reader, Spanned};
+use crate::spec::{Check, Diagnostic, Reader, Spanned};
 use crate::upstream::{Choice, Pool, tls, websocket};
-
-/// `WebSocketProxy`.
-pub const KIND: Kind = Kind {
-    reader: KindReader::of::<Spec>(
-        "WebSocketProxy",
-        &["clientError", "internalError", "refused", "serverError"],
-    )
-    .without_body(),
-    build,
-};
 
 /// Connects a client to a server of a pool by WebSocket. The server is asked first: the client gets its answer.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
@@ -66,10 +56,15 @@ struct WebSocketProxy {
     default_origin: Option<HeaderValue>,
 }
 
-fn build(spec: &dyn FilterSpec, deps: &Deps<'_>) -> Option<Arc<dyn Filter>> {
-    let spec = spec.downcast::<Spec>()?;
-    let default_origin = spec.default_origin.as_ref().and_then(|origin| origin.parse().ok());
-    Some(Arc::new(WebSocketProxy { pools: deps.choice(&spec.pools, PoolSpec::clone)?, default_origin }))
+impl Build for Spec {
+    const KIND: &'static str = "WebSocketProxy";
+    const RESULTS: &'static [&'static str] = &["clientError", "internalError", "refused", "serverError"];
+    const ONLY_WEBSOCKETS: bool = true;
+
+    fn build(&self, deps: &Deps<'_>) -> Option<Arc<dyn Filter>> {
+        let default_origin = self.default_origin.as_ref().and_then(|origin| origin.parse().ok());
+        Some(Arc::new(WebSocketProxy { pools: deps.choice(&self.pools, PoolSpec::clone)?, default_origin }))
+    }
 }
 
 impl Filter for WebSocketProxy {

@@ -40,8 +40,8 @@ pub struct KindReader {
     pub name: &'static str,
     /// The results a filter of this kind can have besides the empty one: what `jumpIf` may name.
     pub results: &'static [&'static str],
-    /// Whether requests to it have no body that it could use, so that limits of bodies mean nothing.
-    pub without_body: bool,
+    /// Whether it is of use to handshakes for WebSockets only.
+    pub only_websockets: bool,
     /// Reads the spec.
     pub read: fn(&Raw, &Reader) -> Option<Box<dyn FilterSpec>>,
     /// The JSON Schema of the spec, without the keys that all filters have.
@@ -50,17 +50,12 @@ pub struct KindReader {
 
 impl KindReader {
     /// A kind whose spec is of type `T`.
-    pub const fn of<T>(name: &'static str, results: &'static [&'static str]) -> Self
+    pub const fn of<T>(name: &'static str, results: &'static [&'static str], only_websockets: bool) -> Self
     where
         T: Check + DeserializeOwned + FilterSpec + JsonSchema,
     {
         let schema = SchemaGenerator::subschema_for::<T>;
-        Self { name, results, without_body: false, read: read_filter::<T>, schema }
-    }
-
-    /// The same kind, for requests without a body.
-    pub const fn without_body(self) -> Self {
-        Self { without_body: true, ..self }
+        Self { name, results, only_websockets, read: read_filter::<T>, schema }
     }
 }
 

@@ -275,10 +275,11 @@ impl Loading<'_> {
         }
     }
 
-    /// Whether a route to `pipeline` takes requests without a body only.
+    /// Whether a route to `pipeline` is for handshakes, which have no body.
     fn is_websocket(&self, pipeline: &Name) -> bool {
         let pipeline = self.objects.pipelines.iter().find(|object| *object.name == *pipeline);
-        pipeline.is_some_and(|pipeline| pipeline.spec.filters.iter().any(|filter| filter.kind.without_body))
+        pipeline
+            .is_some_and(|pipeline| pipeline.spec.filters.iter().any(|filter| filter.kind.only_websockets))
     }
 }
 
