@@ -34,6 +34,13 @@ pub struct Context {
 }
 
 impl Context {
+    /// Answers the request, in the place of whatever answer there was. A server that had agreed to a WebSocket is told
+    /// that nobody comes.
+    pub fn answer(&mut self, reply: Reply) {
+        self.upgrade = None;
+        self.reply = Some(reply);
+    }
+
     /// The request as the choice of a server sees it.
     pub fn asker(&self) -> Asker<'_> {
         Asker { address: self.client.address, head: &self.request }

@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header;
-use http::{HeaderValue, Response, request};
+use http::{Response, request};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::time::sleep;
 
-use super::{Build, Deps, Filter, Handling, Verdict};
+use super::{Build, Deps, Filter, Handling, Verdict, canned};
 use crate::context::Context;
+use crate::net::path;
 use crate::net::reply::ReplyBody;
+use crate::spec::headers::{self, Headers, Message};
 use crate::spec::matcher::TextMatcher;
-use crate::spec::types::{GoDuration, HeaderName, StatusCode};
+use crate::spec::types::{FinalStatus, GoDuration, HeaderName};
 use crate::spec::{Check, Diagnostic, Reader, Spanned};
 
 /// Answers requests itself, with what is written here.
@@ -35,11 +36,11 @@ pub struct Rule {
     #[serde(default)]
     pub r#match: Match,
     /// The status code. Default: 200.
-    #[serde(default = "ok")]
-    pub code: StatusCode,
+    #[serde(default)]
+    pub code: FinalStatus,
     /// Headers of the answer.
     #[serde(default)]
-    pub headers: BTreeMap<HeaderName, Spanned<String>>,
+    pub headers: Headers,
     /// The body of the answer. Default: empty.
     #[serde(default)]
     pub body: String,
@@ -71,18 +72,12 @@ impl Check for Spec {
                     reader.report(Diagnostic::error("a path starts with `/`").at(path.span()));
                 }
             }
-            for value in rule.headers.values().filter(|value| HeaderValue::from_str(value).is_err()) {
-                reader.report(Diagnostic::error("no header can have this value").at(value.span()));
-            }
+            headers::check(rule.headers.keys(), Message::Reply, reader);
             for matcher in rule.r#match.headers.values() {
                 matcher.check(reader, matcher.span());
             }
         }
     }
-}
-
-const fn ok() -> StatusCode {
-    StatusCode::OK
 }
 
 #[derive(Debug)]
@@ -96,6 +91,7 @@ impl Build for Spec {
     const RESULTS: &'static [&'static str] = &["mocked"];
 
     fn build(&self, _: &Deps<'_>) -> Option<Arc<dyn Filter>> {
+        let answer = |rule: &Rule| canned(rule.code, &rule.headers, &rule.body);
         Some(Arc::new(Mock { rules: self.rules.iter().map(|rule| (rule.clone(), answer(rule))).collect() }))
     }
 }
@@ -111,28 +107,15 @@ impl Filter for Mock {
             if !rule.delay.is_zero() {
                 sleep(rule.delay.get()).await;
             }
-            context.reply = Some(reply.clone().map(ReplyBody::whole));
+            context.answer(reply.clone().map(ReplyBody::whole));
             Verdict::Result("mocked")
         })
     }
 }
 
-fn answer(rule: &Rule) -> Response<Bytes> {
-    let mut reply = Response::new(Bytes::from(rule.body.clone()));
-    *reply.status_mut() = http::StatusCode::from_u16(rule.code.get()).unwrap_or_default();
-    for (name, value) in &rule.headers {
-        if let (Ok(name), Ok(value)) =
-            (name.as_str().parse::<header::HeaderName>(), HeaderValue::from_str(value))
-        {
-            reply.headers_mut().insert(name, value);
-        }
-    }
-    reply
-}
-
 fn fits(rule: &Match, request: &request::Parts) -> bool {
-    let path = request.uri.path();
-    let by_path = rule.path.as_ref().map(|exact| **exact == path);
+    let path = path::plain(&request.uri).unwrap_or_else(|| request.uri.path().into());
+    let by_path = rule.path.as_ref().map(|exact| **exact == *path);
     let by_prefix = rule.path_prefix.as_ref().map(|prefix| path.starts_with(prefix.as_str()));
     let path_fits = match (by_path, by_prefix) {
         (None, None) => true,

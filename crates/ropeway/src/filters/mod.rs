@@ -12,13 +12,18 @@ use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http::Response;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use crate::context::Context;
 use crate::fault::{Blame, Fault};
+use crate::net::headers;
+use crate::spec::headers::Headers;
 use crate::spec::pipeline::Filter as Spec;
 use crate::spec::pool::{MAIN, Pool as PoolSpec, main_pool};
+use crate::spec::types::FinalStatus;
 use crate::spec::{Check, FilterSpec, KindReader, Spanned};
 use crate::upstream::pool::{Pool, Pools};
 use crate::upstream::{Choice, Dialler, Matcher};
@@ -148,6 +153,14 @@ impl Filter for End {
         // A result for which nobody has a jump.
         done(Verdict::Result("END"))
     }
+}
+
+/// An answer from the configuration.
+fn canned(status: FinalStatus, headers: &Headers, body: &str) -> Response<Bytes> {
+    let mut reply = Response::new(Bytes::from(body.to_owned()));
+    *reply.status_mut() = status.get();
+    *reply.headers_mut() = headers::map(headers);
+    reply
 }
 
 /// A server refuses a WebSocket.

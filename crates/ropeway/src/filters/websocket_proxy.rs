@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use http::header::HeaderValue;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -11,7 +10,8 @@ use super::{Build, Deps, Filter, Handling, REFUSED, Verdict};
 use crate::context::Context;
 use crate::net::reply::refusal;
 use crate::spec::pool::{Pool as PoolSpec, User, check_pools, main_pool};
-use crate::spec::{Check, Diagnostic, Reader, Spanned};
+use crate::spec::types::HeaderValue;
+use crate::spec::{Check, Reader, Spanned};
 use crate::upstream::{Choice, Pool, tls, websocket};
 
 /// Connects a client to a server of a pool by WebSocket. The server is asked first: the client gets its answer.
@@ -23,7 +23,7 @@ pub struct Spec {
     pub pools: Spanned<Vec<Spanned<PoolSpec>>>,
     /// The `Origin` to send to a server when the client sent none, as written here. Default: none is sent.
     #[serde(default)]
-    pub default_origin: Option<Spanned<String>>,
+    pub default_origin: Option<HeaderValue>,
 }
 
 impl Spec {
@@ -41,11 +41,6 @@ impl Check for Spec {
     fn check(&self, reader: &Reader) {
         check_pools(&self.pools, User::WebSocketProxy, reader);
         self.pools.iter().for_each(|pool| tls::check(pool, reader));
-        if let Some(origin) =
-            self.default_origin.as_ref().filter(|origin| HeaderValue::from_str(origin).is_err())
-        {
-            reader.report(Diagnostic::error("no header can have this value").at(origin.span()));
-        }
     }
 }
 
@@ -53,7 +48,7 @@ impl Check for Spec {
 struct WebSocketProxy {
     pools: Choice,
     /// For servers that insist on an `Origin` where the client has none.
-    default_origin: Option<HeaderValue>,
+    default_origin: Option<http::HeaderValue>,
 }
 
 impl Build for Spec {
@@ -62,7 +57,7 @@ impl Build for Spec {
     const ONLY_WEBSOCKETS: bool = true;
 
     fn build(&self, deps: &Deps<'_>) -> Option<Arc<dyn Filter>> {
-        let default_origin = self.default_origin.as_ref().and_then(|origin| origin.parse().ok());
+        let default_origin = self.default_origin.as_ref().map(|origin| origin.get().clone());
         Some(Arc::new(WebSocketProxy { pools: deps.choice(&self.pools, PoolSpec::clone)?, default_origin }))
     }
 }

@@ -5,6 +5,7 @@ pub mod body;
 pub mod forwarded;
 pub mod h2_meter;
 pub mod head;
+pub mod headers;
 pub mod limits;
 pub mod linger;
 pub mod listener;

@@ -87,18 +87,25 @@ pub fn target(path: &str, query: Option<&str>, slashes: EncodedSlashes) -> Optio
     target.parse().ok()
 }
 
-/// `target` with another path: what `change` makes of the one it has, without escapes. The query stays as it is, and so do
-/// escaped slashes, which are there only where the listener keeps them. `None` where there is no path to change, or none
-/// that is safe comes out.
+/// The path of a request that was routed, without its escapes: as routing saw it.
+pub fn plain(target: &Uri) -> Option<Cow<'_, str>> {
+    decode(target.path(), slashes_in(target.path()))
+}
+
+/// `target` with another path: what `change` makes of the [plain](plain) one. The query stays as it is, and so do escaped
+/// slashes. `None` where there is no path to change, or none that is safe comes out.
 pub fn changed(target: &Uri, change: impl FnOnce(&str) -> Option<String>) -> Option<Uri> {
-    let raw = target.path();
-    let keeps = raw.match_indices('%').any(|(at, _)| raw.get(at + 1..at + 3).is_some_and(is_slash));
-    let slashes = if keeps { EncodedSlashes::Keep } else { EncodedSlashes::Reject };
-    let path = decode(raw, slashes).filter(|path| path.starts_with('/'))?;
+    let path = plain(target).filter(|path| path.starts_with('/'))?;
     if path.contains(char::REPLACEMENT_CHARACTER) {
         return None;
     }
-    self::target(&change(&path)?, target.query(), slashes)
+    self::target(&change(&path)?, target.query(), slashes_in(target.path()))
+}
+
+/// What the listener does with escaped slashes: if it let one pass, it keeps them.
+fn slashes_in(raw: &str) -> EncodedSlashes {
+    let mut escapes = raw.match_indices('%').filter_map(|(at, _)| raw.get(at + 1..at + 3));
+    if escapes.any(is_slash) { EncodedSlashes::Keep } else { EncodedSlashes::Reject }
 }
 
 #[cfg(test)]

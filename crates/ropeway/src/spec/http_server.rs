@@ -435,7 +435,7 @@ impl Path {
                 reader.report(
                     diagnostic.help("servers get their own name or the client's: see `keepHost` of a server"),
                 );
-            } else if is_framing(name.as_str()) {
+            } else if name.is_framing() {
                 let title = format!("`setHeaders` cannot set `{name}`: it belongs to one connection");
                 reader.report(Diagnostic::error(title).at(text.span()));
             }
@@ -483,22 +483,6 @@ fn check_stars(reader: &Reader, host: &Spanned<String>) {
         _ => return,
     };
     reader.report(Diagnostic::warning(title).at(host.span()));
-}
-
-/// Whether a header says how its message or its connection is to be read, or that a WebSocket is wanted.
-fn is_framing(name: &str) -> bool {
-    const FRAMING: [&str; 9] = [
-        "connection",
-        "content-length",
-        "expect",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    ];
-    FRAMING.contains(&name) || name.starts_with("sec-websocket-")
 }
 
 fn check_match(reader: &Reader, span: Span, is_empty: bool) {

@@ -21,10 +21,13 @@ pub(super) fn secret_line(text: &str, at: u32) -> Option<Range<u32>> {
     is_secret.then_some(position(start)..position(end))
 }
 
-fn is_secret_key(key: &str) -> bool {
+/// Whether what is given under `key` is a secret by its name.
+pub fn is_secret_key(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     matches!(&*key, "cookie" | "keys")
-        || ["authorization", "keybase64", "passw", "secret", "token"].iter().any(|part| key.contains(part))
+        || ["api-key", "apikey", "authorization", "keybase64", "passw", "secret", "set-cookie", "token"]
+            .iter()
+            .any(|part| key.contains(part))
         || ["keybase64", "password"].iter().any(|word| strsim::jaro_winkler(word, &key) > 0.92)
 }
 

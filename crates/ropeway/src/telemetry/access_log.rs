@@ -5,18 +5,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, PROXY_AUTHORIZATION, SET_COOKIE};
+use http::header::HeaderMap;
 use http::{StatusCode, request};
 
 use super::clock::Moment;
 use super::log;
+use crate::spec::is_secret_key;
 use crate::spec::types::{AccessFormat, AccessPart, Placeholder};
 
 /// More of a path is not logged.
 const MAX_URI: usize = 512;
-
-/// Headers whose values are nobody's business.
-const SECRETS: [HeaderName; 4] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, SET_COOKIE];
 
 /// What is known of a request so far.
 #[derive(Debug)]
@@ -122,7 +120,7 @@ fn shortened(uri: &str) -> String {
 fn shown(headers: &HeaderMap) -> String {
     let lines = headers.keys().map(|name| {
         let values = headers.get_all(name).iter();
-        let values = values.map(|value| match SECRETS.contains(name) {
+        let values = values.map(|value| match is_secret_key(name.as_str()) {
             true => "***".into(),
             false => String::from_utf8_lossy(value.as_bytes()),
         });
@@ -148,6 +146,7 @@ fn escape(value: &str, line: &mut String) {
 #[cfg(test)]
 mod tests {
     use http::Request;
+    use http::header::SET_COOKIE;
 
     use super::*;
 
@@ -175,6 +174,18 @@ mod tests {
                  no_server] a: [1 \\\"\\\\], cookie: [***] x: [\u{e9}], set-cookie: [***]"
             )
         );
+    }
+
+    #[test]
+    fn secrets_are_masked_by_their_names() {
+        for name in
+            ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "x-auth-token"]
+        {
+            let mut headers = HeaderMap::new();
+            headers.append(name, "hunter2".parse().unwrap());
+            headers.append(name, "hunter3".parse().unwrap());
+            assert_eq!(shown(&headers), format!("{name}: [*** ***]"));
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod config;
 mod conformance;
 mod control;
 mod docs;
+mod filters;
 mod fuzz;
 mod handshake;
 mod health;

@@ -45,9 +45,6 @@ impl HttpMethod {
 pub struct StatusCode(u16);
 
 impl StatusCode {
-    /// 200.
-    pub const OK: Self = Self(200);
-
     /// The code as it goes on the wire.
     pub const fn get(self) -> u16 {
         self.0
@@ -70,6 +67,43 @@ impl JsonSchema for StatusCode {
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "integer", "minimum": 100, "maximum": 599 })
+    }
+}
+
+/// The status code of an answer that the gateway gives by itself, 200 to 599: what is below announces another answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct FinalStatus(::http::StatusCode);
+
+impl FinalStatus {
+    /// The code as it goes on the wire.
+    pub const fn get(self) -> ::http::StatusCode {
+        self.0
+    }
+}
+
+/// 200.
+impl Default for FinalStatus {
+    fn default() -> Self {
+        Self(::http::StatusCode::OK)
+    }
+}
+
+impl<'de> Deserialize<'de> for FinalStatus {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let code = StatusCode::deserialize(deserializer)?.get();
+        match ::http::StatusCode::from_u16(code) {
+            Ok(status) if !status.is_informational() => Ok(Self(status)),
+            _ => Err(D::Error::custom(format_args!("{code} is not the end of an answer: from 200 to 599"))),
+        }
+    }
+}
+
+impl JsonSchema for FinalStatus {
+    fn schema_name() -> Cow<'static, str> {
+        "FinalStatus".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": 200, "maximum": 599 })
     }
 }
 
@@ -128,6 +162,32 @@ impl HeaderName {
     }
 }
 
+impl HeaderName {
+    /// Whether it says how its message or its connection is to be read, or makes a handshake of a request. One that is
+    /// changed by hand has peers read something else than was sent.
+    pub fn is_framing(&self) -> bool {
+        const FRAMING: [&str; 10] = [
+            "connection",
+            "content-length",
+            "expect",
+            "http2-settings",
+            "keep-alive",
+            "proxy-connection",
+            "te",
+            "trailer",
+            "transfer-encoding",
+            "upgrade",
+        ];
+        FRAMING.contains(&self.as_str()) || self.as_str().starts_with("sec-websocket-")
+    }
+}
+
+impl From<&HeaderName> for ::http::HeaderName {
+    fn from(name: &HeaderName) -> Self {
+        ::http::HeaderName::from_bytes(name.0.as_bytes()).expect("a token of at most 256 characters")
+    }
+}
+
 impl fmt::Display for HeaderName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -150,6 +210,37 @@ impl FromStr for HeaderName {
 text_type!(HeaderName, expects: "a header name", schema: {
     "type": "string", "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
 });
+
+/// The value of a header: without control characters, at most 8192 bytes. It may be a secret, so its `Debug` text is masked.
+#[derive(Clone, Eq, PartialEq)]
+pub struct HeaderValue(::http::HeaderValue);
+
+impl HeaderValue {
+    /// The value as it goes on the wire.
+    pub const fn get(&self) -> &::http::HeaderValue {
+        &self.0
+    }
+}
+
+impl fmt::Debug for HeaderValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl FromStr for HeaderValue {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.len() > 8192 {
+            return Err("the value of a header has at most 8192 bytes".into());
+        }
+        let value = ::http::HeaderValue::from_str(text);
+        value.map(Self).map_err(|_| "no header can have this value: leave out control characters".into())
+    }
+}
+
+text_type!(HeaderValue, expects: "a text", schema: { "type": "string", "maxLength": 8192 });
 
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)

@@ -30,7 +30,10 @@ fn the_websocket_example_loads() {
     let filter = &loaded.objects.pipelines[0].spec.filters[0];
     assert_eq!(filter.name.as_str(), "wsproxy");
     let spec = filter.spec.downcast::<websocket_proxy::Spec>().unwrap();
-    assert_eq!(spec.default_origin.as_ref().map(|origin| origin.as_str()), Some("http://127.0.0.1/hello"));
+    assert_eq!(
+        spec.default_origin.as_ref().and_then(|origin| origin.get().to_str().ok()),
+        Some("http://127.0.0.1/hello")
+    );
     let pool = spec.main_pool().unwrap();
     let urls: Vec<String> = pool.servers.iter().map(|server| server.url.to_string()).collect();
     let ports = [12345, 9095, 9096, 9097];
