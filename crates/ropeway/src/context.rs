@@ -7,6 +7,7 @@ use http::request;
 
 use crate::net::body::RequestBody;
 use crate::net::forwarded::Client;
+use crate::net::headers::Edits;
 use crate::net::reply::Reply;
 use crate::tunnel::TunnelId;
 use crate::upstream::websocket::Upgrade;
@@ -31,6 +32,8 @@ pub struct Context {
     pub upgrade: Option<Upgrade>,
     /// The worker's connections to servers.
     pub connections: Rc<Connections>,
+    /// What becomes of the client's answer at the end of the flow, whoever gives it; a 101 stays as it is.
+    pub reply_edits: Vec<Edits>,
 }
 
 impl Context {
@@ -39,6 +42,13 @@ impl Context {
     pub fn answer(&mut self, reply: Reply) {
         self.upgrade = None;
         self.reply = Some(reply);
+    }
+
+    /// Makes the edits that filters have asked for.
+    pub fn finish(&mut self) {
+        if let Some(reply) = self.reply.as_mut().filter(|_| self.upgrade.is_none()) {
+            self.reply_edits.iter().for_each(|edits| edits.apply(reply.headers_mut()));
+        }
     }
 
     /// The request as the choice of a server sees it.

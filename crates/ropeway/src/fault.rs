@@ -48,8 +48,10 @@ pub enum Fault {
     BodyBroken,
     /// An earlier filter of the flow has read the body of the request.
     BodySpent,
-    /// The page's origin may not open WebSockets here.
+    /// Pages of this origin may not open WebSockets, or send requests, here.
     OriginRefused,
+    /// A page of another site asks whether it may send a request that it may not.
+    PreflightRefused,
     /// The route names a pipeline that is not there.
     PipelineMissing,
     /// The pipeline ended without an answer.
@@ -114,6 +116,7 @@ impl Fault {
             Fault::BodyBroken => "body_broken",
             Fault::BodySpent => "body_spent",
             Fault::OriginRefused => "origin_refused",
+            Fault::PreflightRefused => "preflight_refused",
             Fault::PipelineMissing => "pipeline_missing",
             Fault::NoReply => "no_reply",
             Fault::Stopping => "stopping",
@@ -144,7 +147,7 @@ impl Fault {
             Fault::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Fault::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Fault::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Fault::AddressRefused | Fault::OriginRefused => StatusCode::FORBIDDEN,
+            Fault::AddressRefused | Fault::OriginRefused | Fault::PreflightRefused => StatusCode::FORBIDDEN,
             Fault::RouteNotFound { .. } => StatusCode::NOT_FOUND,
             Fault::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Fault::HttpVersion => StatusCode::UPGRADE_REQUIRED,
@@ -209,7 +212,8 @@ impl fmt::Display for Fault {
             Fault::BodySpent => {
                 "the body of the request was read by an earlier filter, and cannot be sent again"
             }
-            Fault::OriginRefused => "this origin may not open WebSockets here",
+            Fault::OriginRefused => "pages of this origin may not ask here",
+            Fault::PreflightRefused => "pages of this origin may not send this method or these headers here",
             Fault::PipelineMissing => "the pipeline of this route does not exist",
             Fault::NoReply => "the pipeline of this route gave no answer",
             Fault::Stopping => "the gateway stops",

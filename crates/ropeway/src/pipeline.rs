@@ -37,6 +37,11 @@ impl Pipeline {
     ///
     /// Cancel safe: dropped, the request is given up together with whatever a filter was doing for it.
     pub async fn run(&self, context: &mut Context) {
+        self.walk(context).await;
+        context.finish();
+    }
+
+    async fn walk(&self, context: &mut Context) {
         let mut at = 0;
         while let Some(step) = self.steps.get(at) {
             let verdict = step.filter.handle(context).await;

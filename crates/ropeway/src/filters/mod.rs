@@ -3,8 +3,13 @@
 //! A filter is one file with its spec, how that is [built](Build), what it does ([`Filter`]) and its tests; and one line in
 //! [`KINDS`].
 
+pub mod cors_adaptor;
+pub mod fallback;
 pub mod mock;
 pub mod proxy;
+pub mod redirector;
+pub mod request_adaptor;
+pub mod response_adaptor;
 pub mod websocket_proxy;
 
 use std::fmt;
@@ -29,8 +34,16 @@ use crate::upstream::pool::{Pool, Pools};
 use crate::upstream::{Choice, Dialler, Matcher};
 
 /// Every kind of filter there is.
-pub const KINDS: &[Kind] =
-    &[Kind::of::<mock::Spec>(), Kind::of::<proxy::Spec>(), Kind::of::<websocket_proxy::Spec>()];
+pub const KINDS: &[Kind] = &[
+    Kind::of::<cors_adaptor::Spec>(),
+    Kind::of::<fallback::Spec>(),
+    Kind::of::<mock::Spec>(),
+    Kind::of::<proxy::Spec>(),
+    Kind::of::<redirector::Spec>(),
+    Kind::of::<request_adaptor::Spec>(),
+    Kind::of::<response_adaptor::Spec>(),
+    Kind::of::<websocket_proxy::Spec>(),
+];
 
 /// What a user writes of a filter, and how the filter is made of it.
 pub trait Build: Check + DeserializeOwned + FilterSpec + JsonSchema {
@@ -175,4 +188,14 @@ impl Verdict {
             Blame::Gateway => "internalError",
         })
     }
+}
+
+/// The spec that `text` holds, for tests of filters.
+#[cfg(test)]
+fn read<S: Build>(text: &str) -> S {
+    let reader = crate::spec::Reader::new(&[crate::spec::Source::new("test.yaml", text.to_owned())]);
+    let spec = reader.documents().first().and_then(|document| reader.read(document));
+    let found = reader.finish();
+    assert!(!found.has_errors(), "{}", found.render(false));
+    spec.unwrap()
 }

@@ -121,6 +121,11 @@ impl Client {
         }
     }
 
+    /// What the client speaks: `http` or `https`. `headers` are those of its request.
+    pub fn scheme(&self, headers: &HeaderMap) -> &'static str {
+        self.scheme_by(headers.get(PROTO).filter(|_| self.word == Word::Trusted))
+    }
+
     /// Writes `X-Forwarded-For`, `-Host` and `-Proto` for the server, from what came with the [settled](Client::settle)
     /// request.
     pub fn forward(&self, headers: &mut HeaderMap) {
@@ -148,9 +153,13 @@ impl Client {
 
     /// `http` or `https`, whatever the peer calls it: programs compare with these two.
     fn forward_proto(&self, headers: &mut HeaderMap) {
-        let said = headers.get(PROTO);
+        let scheme = self.scheme_by(headers.get(PROTO));
+        headers.insert(PROTO, HeaderValue::from_static(scheme));
+    }
+
+    fn scheme_by(&self, said: Option<&HeaderValue>) -> &'static str {
         let secure = said.map_or(self.peer.secure, |said| matches!(said.as_bytes(), b"https" | b"wss"));
-        headers.insert(PROTO, HeaderValue::from_static(if secure { "https" } else { "http" }));
+        if secure { "https" } else { "http" }
     }
 }
 

@@ -124,6 +124,7 @@ async fn route(
         reply: None,
         upgrade: None,
         connections: local.connections.clone(),
+        reply_edits: Vec::new(),
     };
     if let Some(target) = found.target {
         context.request.uri = target;

@@ -41,7 +41,7 @@ pub fn lists(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 }
 
 /// The items of the list that `name` holds, over all its lines (RFC 9110 5.6.1).
-fn items<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+pub fn items<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
     lines.flat_map(|line| line.split(',')).map(str::trim)
 }

@@ -149,6 +149,30 @@ text_type!(ServerUrl, expects: "a URL such as ws://127.0.0.1:9095", schema: {
     "examples": ["ws://127.0.0.1:9095", "wss://backend.internal", "unix:/run/backend.sock"],
 });
 
+/// A host, maybe with a port: what `Host` says.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Authority(Box<str>);
+
+impl Authority {
+    /// It as the value of `Host`.
+    pub fn to_header(&self) -> http::HeaderValue {
+        http::HeaderValue::from_str(&self.0).expect("letters, digits and a few signs")
+    }
+}
+
+impl FromStr for Authority {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (host, _) = split_port(text)?;
+        host_of(host).map(|_| Self(text.into()))
+    }
+}
+
+text_type!(Authority, expects: "a host such as example.com:8080", schema: {
+    "type": "string", "pattern": "^[^/?#@ ]+$"
+});
+
 fn unix(path: &str) -> Result<ServerUrl, String> {
     if !path.starts_with(['/', '@']) || path.len() < 2 {
         return Err("write the path of a Unix socket from the root, like `unix:/run/backend.sock`".into());
@@ -186,7 +210,7 @@ fn split_port(authority: &str) -> Result<(&str, Option<u16>), String> {
         None if port.is_empty() => Ok((host, None)),
         None => Err(format!("`{port}` cannot follow the host")),
         Some(port) if port.contains(':') => {
-            Err("an IPv6 address stands in brackets: write it like `ws://[::1]:9095`".into())
+            Err("an IPv6 address stands in brackets: write it like `[::1]:9095`".into())
         }
         Some(port) if port.is_empty() || !port.bytes().all(|b| b.is_ascii_digit()) => {
             Err(format!("`{port}` is not a port: from 1 to 65535"))
@@ -209,7 +233,7 @@ fn host_of(text: &str) -> Result<Host, String> {
         return Ok(Host::Ip(ip));
     }
     if text.is_empty() {
-        return Err("the URL of a server needs a host".into());
+        return Err("the host is missing".into());
     }
     let is_name = text.len() <= 253
         && text.trim_end_matches('.').split('.').all(|label| {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use ropeway::fault::{Blame, Fault};
+use ropeway::filters::KINDS;
 use ropeway::telemetry::{Live, Metrics};
 use ropeway::tunnel::Side;
 use ropeway::tunnel::farewell::{Cause, Why};
@@ -32,6 +33,35 @@ fn errors_has_a_row_for_every_code() {
     let rows = page.lines().filter(|line| line.starts_with("| `")).count();
     let codes: BTreeSet<_> = faults().iter().map(Fault::label).collect();
     assert_eq!(rows, codes.len(), "a row too many");
+}
+
+#[test]
+fn pipelines_has_the_results_of_every_kind() {
+    let page = page("pipelines");
+    for kind in KINDS {
+        let results: Vec<_> = kind.reader.results.iter().map(|result| format!("`{result}`")).collect();
+        let name = kind.reader.name;
+        let row =
+            format!("| [`{name}`](configuration.md#{}) | {} |", name.to_lowercase(), results.join(", "));
+        assert!(page.contains(&row), "{row}");
+    }
+}
+
+/// What is shown of a filter is what stands in its file.
+#[test]
+fn the_worked_example_is_the_code() {
+    let page = fs::read_to_string(format!("{ROOT}/CONTRIBUTING.md")).unwrap();
+    let code = fs::read_to_string(format!("{ROOT}/crates/ropeway/src/filters/fallback.rs")).unwrap();
+    let blocks: Vec<_> =
+        page.split("```rust\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(blocks.len() > 3, "the blocks are not found");
+    for block in &blocks {
+        assert!(code.contains(block.trim_end()), "{block}");
+    }
+    let lines = |text: &str| text.lines().filter(|line| !line.trim().is_empty()).count();
+    let shown: usize = blocks.iter().map(|block| lines(block)).sum();
+    let imports = code.lines().filter(|line| line.starts_with("use ") || line.starts_with("//!")).count();
+    assert_eq!(shown + imports, lines(&code), "all but the imports");
 }
 
 #[test]
@@ -118,6 +148,7 @@ fn faults() -> Vec<Fault> {
         Fault::AnswerTimeout,
         Fault::AnswerTooLarge,
         Fault::OriginRefused,
+        Fault::PreflightRefused,
         Fault::PipelineMissing,
         Fault::NoReply,
         Fault::Stopping,
@@ -145,7 +176,7 @@ fn stands_in_the_list(fault: &Fault) {
         Fault::MethodNotAllowed { .. } | Fault::AddressRefused | Fault::HttpVersion => {}
         Fault::BodyDeclared | Fault::OriginRefused | Fault::PipelineMissing | Fault::NoReply => {}
         Fault::Stopping | Fault::NoServer | Fault::ConnectFailed | Fault::ConnectTimeout => {}
-        Fault::ServerTls | Fault::HeadTooLarge => {}
+        Fault::ServerTls | Fault::HeadTooLarge | Fault::PreflightRefused => {}
         Fault::NoRoom | Fault::NoCapacity | Fault::HandshakeTimeout | Fault::NoAnswer => {}
         Fault::AnswerMalformed | Fault::AnswerInvalid(_) => {}
         Fault::AnswerTimeout | Fault::AnswerTooLarge | Fault::TransferCoding | Fault::ConnectMethod => {}

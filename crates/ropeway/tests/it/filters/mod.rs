@@ -1,12 +1,19 @@
 //! Filters and flows, by requests through the gateway.
 
+mod cors;
+mod examples;
+mod fallback;
+mod flows;
 mod mock;
+mod redirector;
+mod requests;
+mod responses;
 
 use std::net::SocketAddr;
 
 use ropeway::spec::Source;
 use ropeway::supervisor::load::load;
-use testkit::{Peer, TestGateway};
+use testkit::{Backend, Peer, TestGateway};
 
 /// A server, and the pipeline of its one route: `flow` and `filters`, in which `BACKEND` stands for a backend's address.
 fn documents(server: &str, pipeline: &str, backend: SocketAddr) -> String {
@@ -37,6 +44,22 @@ fn findings(pipeline: &str) -> Vec<String> {
         .collect()
 }
 
+/// What is said of a pipeline that has this one filter; `fields` stand each at its left margin.
+fn findings_of(kind: &str, fields: &str) -> Vec<String> {
+    findings(&filter(kind, fields))
+}
+
+/// A pipeline of this one filter.
+fn filter(kind: &str, fields: &str) -> String {
+    format!("filters:\n- name: it\n  kind: {kind}\n{}", crate::handshake::indented("  ", fields))
+}
+
+/// The same, in front of a `Proxy`.
+fn filter_and_proxy(kind: &str, fields: &str) -> String {
+    let proxy = "- { name: proxy, kind: Proxy, pools: [{ servers: [{ url: 'http://BACKEND' }] }] }\n";
+    filter(kind, fields) + proxy
+}
+
 /// The answer to one request: head and body. The connection ends behind it, as a client sees to.
 fn ask(gateway: &TestGateway, start: &str, headers: &str) -> (String, String) {
     let mut client = Peer::connect(gateway.address);
@@ -45,6 +68,21 @@ fn ask(gateway: &TestGateway, start: &str, headers: &str) -> (String, String) {
     );
     let head = client.head();
     (head, String::from_utf8(client.rest()).unwrap())
+}
+
+/// A backend that answers every request, each on a connection of its own, with the head that it got.
+fn mirror() -> testkit::Serving {
+    Backend::listen().serve(|mut peer| {
+        let head = peer.head();
+        let length = header(&head, "content-length").map_or(0, |length| length.parse().unwrap());
+        let body = peer.bytes(length);
+        let answer = format!("{head}{}", String::from_utf8(body).unwrap());
+        let length = answer.len();
+        peer.try_send(
+            format!("HTTP/1.1 200 OK\r\nServer: mirror\r\nX-Old: 1\r\nX-Old: 2\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{answer}")
+                .as_bytes(),
+        );
+    })
 }
 
 /// The status of an answer.
