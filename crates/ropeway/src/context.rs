@@ -1,8 +1,10 @@
 //! What one request carries on its way through a pipeline.
 
+use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use http::header::{CONTENT_LENGTH, EXPECT, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::request;
 
 use crate::net::body::RequestBody;
@@ -34,6 +36,21 @@ pub struct Context {
     pub connections: Rc<Connections>,
     /// What becomes of the client's answer at the end of the flow, whoever gives it; a 101 stays as it is.
     pub reply_edits: Vec<Edits>,
+    /// What filters work on beside the client's request.
+    pub namespaces: Namespaces,
+}
+
+/// Requests beside the client's own, each with what became of it, by the names of their namespaces.
+#[derive(Debug, Default)]
+pub struct Namespaces(Vec<(Arc<str>, Aside)>);
+
+/// What [`Context::switch`] exchanges.
+#[derive(Debug)]
+struct Aside {
+    request: request::Parts,
+    body: RequestBody,
+    reply: Option<Reply>,
+    upgrade: Option<Upgrade>,
 }
 
 impl Context {
@@ -42,6 +59,22 @@ impl Context {
     pub fn answer(&mut self, reply: Reply) {
         self.upgrade = None;
         self.reply = Some(reply);
+    }
+
+    /// Has filters work on the request of `namespace`, and on their answer to it; and the next time on what was there
+    /// before. A namespace begins with a copy of the request as it is, which has no body and asks for no WebSocket.
+    pub fn switch(&mut self, namespace: &Arc<str>) {
+        let known = self.namespaces.0.iter().position(|(name, _)| name == namespace);
+        let at = known.unwrap_or_else(|| {
+            self.namespaces.0.push((namespace.clone(), Aside::of(&self.request)));
+            self.namespaces.0.len() - 1
+        });
+        if let Some((_, aside)) = self.namespaces.0.get_mut(at) {
+            mem::swap(&mut self.request, &mut aside.request);
+            mem::swap(&mut self.body, &mut aside.body);
+            mem::swap(&mut self.reply, &mut aside.reply);
+            mem::swap(&mut self.upgrade, &mut aside.upgrade);
+        }
     }
 
     /// Makes the edits that filters have asked for.
@@ -54,5 +87,16 @@ impl Context {
     /// The request as the choice of a server sees it.
     pub fn asker(&self) -> Asker<'_> {
         Asker { address: self.client.address, head: &self.request }
+    }
+}
+
+impl Aside {
+    /// `Connection` stays: it names headers that are not to be passed on.
+    fn of(request: &request::Parts) -> Self {
+        let mut request = request.clone();
+        for name in [CONTENT_LENGTH, EXPECT, TRAILER, TRANSFER_ENCODING, UPGRADE] {
+            request.headers.remove(name);
+        }
+        Aside { request, body: RequestBody::default(), reply: None, upgrade: None }
     }
 }

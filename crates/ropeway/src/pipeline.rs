@@ -21,6 +21,8 @@ pub struct Step {
     pub filter: Arc<dyn Filter>,
     /// Where to go on, by the filter's result.
     pub jumps: Vec<(String, Target)>,
+    /// What it works on; `None` for the client's request.
+    pub namespace: Option<Arc<str>>,
 }
 
 /// Where a jump leads.
@@ -44,7 +46,7 @@ impl Pipeline {
     async fn walk(&self, context: &mut Context) {
         let mut at = 0;
         while let Some(step) = self.steps.get(at) {
-            let verdict = step.filter.handle(context).await;
+            let verdict = step.run(context).await;
             match step.follow(verdict) {
                 Some(Target::End) => return,
                 Some(Target::Step(later)) => at = later.max(at + 1),
@@ -55,6 +57,14 @@ impl Pipeline {
 }
 
 impl Step {
+    async fn run(&self, context: &mut Context) -> Verdict {
+        let Some(namespace) = &self.namespace else { return self.filter.handle(context).await };
+        context.switch(namespace);
+        let verdict = self.filter.handle(context).await;
+        context.switch(namespace);
+        verdict
+    }
+
     /// A result without a jump of its own ends the flow; no result goes on.
     fn follow(&self, verdict: Verdict) -> Option<Target> {
         let result = match verdict {

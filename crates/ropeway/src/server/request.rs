@@ -13,7 +13,7 @@ use super::connection::Visit;
 use super::http2;
 use super::serving::Serving;
 use super::worker::Local;
-use crate::context::Context;
+use crate::context::{Context, Namespaces};
 use crate::fault::Fault;
 use crate::net::body::{Ended, RequestBody};
 use crate::net::forwarded::Peer;
@@ -125,6 +125,7 @@ async fn route(
         upgrade: None,
         connections: local.connections.clone(),
         reply_edits: Vec::new(),
+        namespaces: Namespaces::default(),
     };
     if let Some(target) = found.target {
         context.request.uri = target;

@@ -76,21 +76,14 @@ pub struct FlowNode {
     /// flow; no result goes on to the next step.
     #[serde(default)]
     pub jump_if: BTreeMap<Spanned<String>, Spanned<Name>>,
-    /// The request and response the filter works on. Not supported yet. Default: `DEFAULT`.
+    /// The request and the answer that the filter works on. `DEFAULT` are the client's request and the answer that it
+    /// gets; any other name stands for a copy of the request's head, with an answer of its own. Default: `DEFAULT`.
     #[serde(default)]
-    pub namespace: NotYet<Namespace>,
+    pub namespace: Option<Spanned<Name>>,
 }
 
-/// A slot for a request and a response.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
-#[serde(transparent)]
-pub struct Namespace(String);
-
-impl Default for Namespace {
-    fn default() -> Self {
-        Self("DEFAULT".into())
-    }
-}
+/// The namespace of the client's request.
+const DEFAULT: &str = "DEFAULT";
 
 impl FlowNode {
     /// What `jumpIf` calls this step.
@@ -103,8 +96,13 @@ impl FlowNode {
         self.filter.as_str() == END
     }
 
+    /// What the filter works on, if not on the client's request.
+    pub fn namespace(&self) -> Option<&Spanned<Name>> {
+        self.namespace.as_ref().filter(|name| name.as_str() != DEFAULT)
+    }
+
     fn run(filter: Spanned<Name>) -> Self {
-        Self { filter, alias: None, jump_if: BTreeMap::new(), namespace: NotYet::default() }
+        Self { filter, alias: None, jump_if: BTreeMap::new(), namespace: None }
     }
 }
 
@@ -195,6 +193,7 @@ fn check_flow(flow: &[FlowNode], filters: &[FilterText<'_>], reader: &Reader) {
         }
         if let Some(kind) = filter.and_then(|filter| filter.kind) {
             check_results(node, kind, reader);
+            check_namespace(node, kind, reader);
         }
         check_targets(node, &flow[at + 1..], reader);
     }
@@ -210,6 +209,20 @@ fn check_results(node: &FlowNode, kind: &KindReader, reader: &Reader) {
                     .help(super::help_for(result, kind.results)),
             );
         }
+    }
+}
+
+/// A copy of a request is an ordinary one.
+fn check_namespace(node: &FlowNode, kind: &KindReader, reader: &Reader) {
+    if let Some(namespace) = node.namespace().filter(|_| kind.only_websockets) {
+        reader.report(
+            Diagnostic::error(format!(
+                "a {} has nothing to do in the namespace `{}`",
+                kind.name, **namespace
+            ))
+            .at(namespace.span())
+            .help("only the client's request can become a WebSocket: leave `namespace` out"),
+        );
     }
 }
 

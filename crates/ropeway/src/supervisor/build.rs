@@ -103,7 +103,8 @@ fn build_pipeline(pipeline: &Named<PipelineSpec>, pools: &Pools, dialler: &Diall
     // A flow that was found to be without errors names filters that exist, or the end.
     let steps = flow.iter().enumerate().map(|(at, node)| {
         let filter = filters.get(&*node.filter).cloned().unwrap_or_else(filters::end);
-        Step { filter, jumps: jumps(node, at, flow) }
+        let namespace = node.namespace().map(|name| name.as_str().into());
+        Step { filter, jumps: jumps(node, at, flow), namespace }
     });
     Arc::new(Pipeline { steps: steps.collect(), name })
 }

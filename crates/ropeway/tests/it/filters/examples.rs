@@ -51,3 +51,28 @@ fn pages() {
     let head = client.head();
     assert_eq!((status(&head), header(&head, "server")), (101, None), "{head}");
 }
+
+#[test]
+fn permission() {
+    let backend = mirror();
+    for (answer, code) in
+        [("204 Fine", 200), ("401 No", 401), ("403 No", 401), ("500 Broken", 401), ("", 401)]
+    {
+        let service = Backend::listen().serve(move |mut peer| {
+            let head = peer.head();
+            assert!(head.starts_with("HEAD /permission?b HTTP/1.1\r\n"), "{head}");
+            if !answer.is_empty() {
+                peer.try_send(format!("HTTP/1.1 {answer}\r\n\r\n").as_bytes());
+            }
+        });
+        let servers = [
+            ("127.0.0.1:4000", service.address.to_string()),
+            ("127.0.0.1:3000", backend.address.to_string()),
+        ];
+        let gateway = example("permission", &servers);
+        let (head, seen) = ask(&gateway, "GET /a?b", "");
+        assert_eq!(status(&head), code, "{answer}: {head}");
+        assert!(code != 200 || seen.starts_with("GET /a?b HTTP/1.1\r\n"), "{seen}");
+    }
+    assert_eq!(backend.connections(), 1);
+}

@@ -1,8 +1,10 @@
-//! Where a request goes on: `jumpIf`, `alias`, `END`.
+//! Where a request goes on: `jumpIf`, `alias`, `END`, `namespace`.
 
 #![allow(clippy::too_many_lines, reason = "tables")]
 
-use super::{ask, findings, mirror, status, through, values};
+use testkit::{Backend, Peer};
+
+use super::{alone, ask, findings, header, mirror, status, through, values};
 
 /// Filters of all kinds that are quick, for flows.
 const FILTERS: &str = "filters:
@@ -146,4 +148,119 @@ fn jumps_are_checked_against_results() {
     ] {
         assert!(finding(flow).contains(expected), "{flow}: {}", finding(flow));
     }
+}
+
+/// One service is asked whether a request may pass, before another gets it.
+const ASKED_FIRST: &str = "flow:
+- { filter: ask, namespace: permission }
+- { filter: permission, namespace: permission, jumpIf: { failureCode: denied, serverError: denied } }
+- { filter: proxy }
+- { filter: END }
+- { filter: denied }
+filters:
+- { name: ask, kind: RequestAdaptor, method: HEAD, path: { replace: /permission }, header: { set: { X-Asked: 'yes' } } }
+- name: permission
+  kind: Proxy
+  pools: [{ servers: [{ url: 'http://PERMISSION' }], failureCodes: [401, 403], maxRetries: 0 }]
+- { name: proxy, kind: Proxy, pools: [{ servers: [{ url: 'http://BACKEND' }] }] }
+- { name: denied, kind: Mock, rules: [{ code: 401, body: who are you? }] }
+";
+
+#[test]
+fn a_namespace_has_a_request_and_an_answer_of_its_own() {
+    let permission = Backend::listen().serve(|mut peer| {
+        let head = peer.head();
+        assert!(head.starts_with("HEAD /permission?q HTTP/1.1\r\n"), "{head}");
+        for name in ["content-length", "transfer-encoding", "upgrade", "expect"] {
+            assert_eq!(header(&head, name), None, "{head}");
+        }
+        assert_eq!(
+            (header(&head, "host"), header(&head, "x-asked")),
+            (Some("test.example"), Some("yes")),
+            "{head}"
+        );
+        assert_eq!(header(&head, "x-hop"), None, "{head}");
+        let may = header(&head, "authorization") == Some("me");
+        peer.try_send(if may {
+            b"HTTP/1.1 200 OK\r\nX-Mine: 1\r\nContent-Length: 5\r\n\r\n"
+        } else {
+            b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\n"
+        });
+    });
+    let backend = mirror();
+    let pipeline = ASKED_FIRST.replace("PERMISSION", &permission.address.to_string());
+    let gateway = through(&pipeline, backend.address);
+    let hops = "Connection: X-Hop\r\nX-Hop: 1\r\nExpect: 100-continue\r\n";
+    let allowed = format!("Authorization: me\r\nContent-Length: 3\r\n{hops}\r\nabc");
+    let mut client = Peer::connect(gateway.address);
+    client.send(format!("POST /a?q HTTP/1.1\r\nHost: test.example\r\n{allowed}").as_bytes());
+    let mut head = client.head();
+    if head.starts_with("HTTP/1.1 100 ") {
+        head = client.head();
+    }
+    assert_eq!((status(&head), header(&head, "x-mine")), (200, None), "{head}");
+    let length = header(&head, "content-length").unwrap().parse().unwrap();
+    let seen = String::from_utf8(client.bytes(length)).unwrap();
+    assert!(seen.starts_with("POST /a?q HTTP/1.1\r\n") && seen.ends_with("\r\n\r\nabc"), "{seen}");
+    assert_eq!(header(&seen, "x-asked"), None, "{seen}");
+
+    let (head, body) = ask(&gateway, "GET /a?q", "Authorization: you\r\n");
+    assert_eq!((status(&head), &*body), (401, "who are you?"), "{head}");
+    drop(permission);
+    let (head, _) = ask(&gateway, "GET /a?q", "Authorization: me\r\n");
+    assert_eq!(status(&head), 401, "{head}");
+    assert_eq!(backend.connections(), 1, "nobody else got through");
+}
+
+/// A handshake is asked about by an ordinary request, and then becomes a tunnel.
+#[test]
+fn a_handshake_can_be_asked_about_first() {
+    let permission = Backend::listen();
+    let backend = Backend::listen();
+    let pipeline = ASKED_FIRST
+        .replace("kind: Proxy, pools", "kind: WebSocketProxy, pools")
+        .replace("http://BACKEND", "ws://BACKEND");
+    let gateway = through(&pipeline.replace("PERMISSION", &permission.address.to_string()), backend.address);
+    for (answer, code) in [("204 Fine", 101), ("401 No", 401)] {
+        let mut client = Peer::shake(gateway.address, "/a", "Sec-WebSocket-Protocol: token\r\n");
+        let mut asked = permission.accept();
+        let head = asked.head();
+        assert!(head.starts_with("HEAD /permission HTTP/1.1\r\n"), "{head}");
+        assert_eq!((header(&head, "upgrade"), header(&head, "connection")), (None, None), "{head}");
+        assert_eq!(header(&head, "sec-websocket-protocol"), Some("token"), "{head}");
+        asked.send(format!("HTTP/1.1 {answer}\r\n\r\n").as_bytes());
+        if code == 101 {
+            let (_server, head) = backend.accept_websocket("");
+            assert!(head.starts_with("GET /a HTTP/1.1\r\n"), "{head}");
+            assert_eq!(header(&head, "x-asked"), None, "{head}");
+            assert_eq!(status(&client.head()), 101);
+        } else {
+            assert_eq!(status(&client.head()), code);
+        }
+    }
+}
+
+#[test]
+fn the_client_gets_the_answer_of_its_own_request_only() {
+    let flow = "flow: [{ filter: stub, namespace: other }, { filter: stub, namespace: other, alias: twice }, \
+                { filter: mark, namespace: other }]\n";
+    let (head, _) = ask(&alone(&format!("{flow}{FILTERS}")), "GET /stub", "");
+    assert_eq!((status(&head), header(&head, "x-ropeway-error")), (503, Some("no_reply")), "{head}");
+    let flow = "flow: [{ filter: stub, namespace: other, jumpIf: { mocked: mine } }, { filter: END }, \
+                { filter: stub, alias: mine, namespace: DEFAULT, jumpIf: { mocked: mark } }, { filter: mark }]\n";
+    let (head, _) = ask(&alone(&format!("{flow}{FILTERS}")), "GET /stub", "");
+    assert_eq!((status(&head), header(&head, "x-mark")), (201, Some("m")), "{head}");
+}
+
+#[test]
+fn only_the_clients_request_becomes_a_websocket() {
+    let flow = |namespace| {
+        findings(&format!(
+            "flow: [{{ filter: ws, namespace: {namespace} }}]\nfilters:\n\
+             - {{ name: ws, kind: WebSocketProxy, pools: [{{ servers: [{{ url: 'ws://a' }}] }}] }}\n"
+        ))
+    };
+    assert_eq!(flow("DEFAULT"), [""; 0]);
+    let found = flow("other");
+    assert!(found.len() == 1 && found[0].contains("nothing to do in the namespace `other`"), "{found:?}");
 }
