@@ -30,11 +30,12 @@ pub struct Context {
     pub route: Arc<str>,
     /// The answer, once a filter has one.
     pub reply: Option<Reply>,
-    /// The server's side of a WebSocket, where the reply is a 101.
+    /// The server's side of a WebSocket. It is opened if the reply is a 101 at the end of the flow; else the server is told
+    /// that nobody comes.
     pub upgrade: Option<Upgrade>,
     /// The worker's connections to servers.
     pub connections: Rc<Connections>,
-    /// What becomes of the client's answer at the end of the flow, whoever gives it; a 101 stays as it is.
+    /// What becomes of the client's answer at the end of the flow, whoever gives it.
     pub reply_edits: Vec<Edits>,
     /// What filters work on beside the client's request.
     pub namespaces: Namespaces,
@@ -54,13 +55,6 @@ struct Aside {
 }
 
 impl Context {
-    /// Answers the request, in the place of whatever answer there was. A server that had agreed to a WebSocket is told
-    /// that nobody comes.
-    pub fn answer(&mut self, reply: Reply) {
-        self.upgrade = None;
-        self.reply = Some(reply);
-    }
-
     /// Has filters work on the request of `namespace`, and on their answer to it; and the next time on what was there
     /// before. A namespace begins with a copy of the request as it is, which has no body and asks for no WebSocket.
     pub fn switch(&mut self, namespace: &Arc<str>) {
@@ -79,7 +73,7 @@ impl Context {
 
     /// Makes the edits that filters have asked for.
     pub fn finish(&mut self) {
-        if let Some(reply) = self.reply.as_mut().filter(|_| self.upgrade.is_none()) {
+        if let Some(reply) = &mut self.reply {
             self.reply_edits.iter().for_each(|edits| edits.apply(reply.headers_mut()));
         }
     }

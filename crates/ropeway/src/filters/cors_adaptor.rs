@@ -101,7 +101,7 @@ impl Filter for CorsAdaptor {
     fn handle<'a>(&'a self, context: &'a mut Context) -> Handling<'a> {
         done(match self.judge(&context.request) {
             Ruling::Answer(reply) => {
-                context.answer(reply);
+                context.reply = Some(reply);
                 Verdict::Result("preflighted")
             }
             Ruling::Pass(edits) => {
@@ -109,7 +109,7 @@ impl Filter for CorsAdaptor {
                 Verdict::Next
             }
             Ruling::Refuse(fault) => {
-                context.answer(refusal(&fault));
+                context.reply = Some(refusal(&fault));
                 Verdict::Result("rejected")
             }
         })

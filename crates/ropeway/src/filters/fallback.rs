@@ -49,7 +49,7 @@ struct Fallback(Response<Bytes>);
 
 impl Filter for Fallback {
     fn handle<'a>(&'a self, context: &'a mut Context) -> Handling<'a> {
-        context.answer(self.0.clone().map(ReplyBody::whole));
+        context.reply = Some(self.0.clone().map(ReplyBody::whole));
         done(Verdict::Result("fallback"))
     }
 }

@@ -107,7 +107,7 @@ impl Filter for Mock {
             if !rule.delay.is_zero() {
                 sleep(rule.delay.get()).await;
             }
-            context.answer(reply.clone().map(ReplyBody::whole));
+            context.reply = Some(reply.clone().map(ReplyBody::whole));
             Verdict::Result("mocked")
         })
     }

@@ -117,11 +117,11 @@ impl Filter for Redirector {
                 let mut reply = Response::new(ReplyBody::default());
                 *reply.status_mut() = self.status;
                 reply.headers_mut().insert(LOCATION, location);
-                context.answer(reply);
+                context.reply = Some(reply);
                 Verdict::Result("redirected")
             }
             Err(fault) => {
-                context.answer(refusal(&fault));
+                context.reply = Some(refusal(&fault));
                 Verdict::of(&fault)
             }
         })

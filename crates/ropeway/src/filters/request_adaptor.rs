@@ -134,7 +134,7 @@ impl Filter for RequestAdaptor {
         done(match self.adapt(&mut context.request) {
             Ok(()) => Verdict::Next,
             Err(fault) => {
-                context.answer(refusal(&fault));
+                context.reply = Some(refusal(&fault));
                 Verdict::of(&fault)
             }
         })

@@ -38,6 +38,20 @@ impl HeaderEdits {
     /// Reports headers that nobody may change.
     pub fn check(&self, message: Message, reader: &Reader) {
         check(self.del.iter().chain(self.set.keys()).chain(self.add.keys()), message, reader);
+        if message == Message::Request {
+            self.warn_of_origin(reader);
+        }
+    }
+
+    /// By `Origin` alone a page of another site is known (RFC 6455 10.2).
+    fn warn_of_origin(&self, reader: &Reader) {
+        for name in self.del.iter().chain(self.set.keys()).filter(|name| name.as_str() == "origin") {
+            reader.report(
+                Diagnostic::warning("no step behind this one can tell pages of other sites")
+                    .at(name.span())
+                    .help("name the sites that may connect in `originPatterns` of the pool instead"),
+            );
+        }
     }
 }
 

@@ -222,6 +222,8 @@ fn what_is_checked_when_it_is_loaded() {
         ("header: { set: { X-A: \"a\\nX-B: b\" } }", "no header can have this value"),
         ("header: { set: { 'X A': a } }", "cannot stand in a header name"),
         ("header: { remove: [X-A] }", "unknown field `remove`"),
+        ("header: { del: [Origin] }", "warning: no step behind this one can tell pages of other sites"),
+        ("header: { set: { Origin: 'https://a' } }", "warning: no step behind this one can tell pages"),
         ("body: hello", "warning: `body` is not supported yet"),
         ("compress: gzip", "warning: `compress` is not supported yet"),
         ("decompress: gzip", "warning: `decompress` is not supported yet"),
