@@ -92,7 +92,7 @@ pub fn plain(target: &Uri) -> Option<Cow<'_, str>> {
     decode(target.path(), slashes_in(target.path()))
 }
 
-/// `target` with another path: what `change` makes of the [plain](plain) one. The query stays as it is, and so do escaped
+/// `target` with another path: what `change` makes of the [plain] one. The query stays as it is, and so do escaped
 /// slashes. `None` where there is no path to change, or none that is safe comes out.
 pub fn changed(target: &Uri, change: impl FnOnce(&str) -> Option<String>) -> Option<Uri> {
     let path = plain(target).filter(|path| path.starts_with('/'))?;
