@@ -8,10 +8,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::unread::ClientBody;
 use crate::fault::Fault;
 
 /// How long a server that was asked for its consent (RFC 9110 10.1.1) may be silent: it may not know the question.
@@ -24,7 +25,7 @@ const CONSENT_PATIENCE: Duration = Duration::from_secs(1);
 pub struct RequestBody(Option<Box<Flow>>);
 
 struct Flow {
-    incoming: Option<Incoming>,
+    incoming: Option<ClientBody>,
     /// How much more may come.
     left: u64,
     /// How long the client may pause.
@@ -86,7 +87,7 @@ pub enum BodyFault {
 
 impl RequestBody {
     /// The body `incoming`, of which at most `most` bytes are passed on, with pauses of at most `patience`.
-    pub fn new(incoming: Incoming, most: u64, patience: Duration) -> Self {
+    pub fn new(incoming: ClientBody, most: u64, patience: Duration) -> Self {
         let end = incoming.is_end_stream().then_some(Ok(()));
         let ended = Ended(Some(Rc::new(Progress { end: Cell::new(end), read: Cell::new(0) })));
         let incoming = Some(incoming);
@@ -118,7 +119,7 @@ impl RequestBody {
         self.0.as_ref().map(|flow| flow.ended.clone()).unwrap_or_default()
     }
 
-    fn incoming(&self) -> Option<&Incoming> {
+    fn incoming(&self) -> Option<&ClientBody> {
         self.0.as_ref()?.incoming.as_ref()
     }
 }

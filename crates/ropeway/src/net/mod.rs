@@ -17,5 +17,6 @@ pub mod reply;
 pub mod stream;
 pub mod tls;
 pub mod unix;
+pub mod unread;
 
 pub use stream::Stream;

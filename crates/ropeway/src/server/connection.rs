@@ -31,6 +31,7 @@ use crate::net::head::{self, Spelling, USUAL};
 use crate::net::linger::linger;
 use crate::net::patient::Patient;
 use crate::net::reply::Reply;
+use crate::net::unread::ClientBody;
 use crate::telemetry::Metrics;
 use crate::tunnel::{Leg, Start, Tunnel};
 
@@ -50,7 +51,7 @@ const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
 const WRITE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a client may go on sending after its last answer.
-const LINGER: Duration = Duration::from_secs(1);
+pub(super) const LINGER: Duration = Duration::from_secs(1);
 
 /// A client connection on which requests are answered.
 pub(super) struct Visit {
@@ -141,7 +142,7 @@ impl Visit {
             // Boxed: to be taken apart again, the connection must be movable.
             Box::pin(async move {
                 let (head, body) = request.into_parts();
-                Ok::<_, Infallible>(self.answer(head, Some(body)).await)
+                Ok::<_, Infallible>(self.answer(head, body).await)
             })
         });
         let mut http = http1::Builder::new();
@@ -176,14 +177,14 @@ impl Visit {
         Some(parts.io.into_inner().into_inner().into_parts(parts.read_buf))
     }
 
-    async fn answer(&self, head: request::Parts, body: Option<Incoming>) -> Reply {
+    async fn answer(&self, head: request::Parts, body: Incoming) -> Reply {
         match self.prepared.take() {
             Some(reply) => reply,
-            None => self.answer_anew(head, body).await,
+            None => self.answer_anew(head, Some(body.into())).await,
         }
     }
 
-    async fn answer_anew(&self, head: request::Parts, body: Option<Incoming>) -> Reply {
+    async fn answer_anew(&self, head: request::Parts, body: Option<ClientBody>) -> Reply {
         answer(head, body, self, &self.opening).await
     }
 

@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::connection::{MAX_HEAD, Visit};
+use super::connection::{LINGER, MAX_HEAD, Visit};
 use super::request::answer;
 use crate::fault::Fault;
 use crate::lifecycle::Lifecycle;
@@ -27,6 +27,7 @@ use crate::net::h2_meter::H2Meter;
 use crate::net::paced::{Taker, Watched};
 use crate::net::patient::Patient;
 use crate::net::reply::{Reply, refusal};
+use crate::net::unread::{ClientBody, Unread};
 
 /// Requests that may be under way at once on a connection.
 const STREAMS: u32 = 100;
@@ -55,9 +56,11 @@ impl Visit {
         let patience = self.front.serving.load().send_timeout;
         let streams = Streams::new(&self.local.lifecycle, patience);
         let service = service_fn(|request: Request<Incoming>| {
-            let (visit, taker) = (self.clone(), streams.next_taker());
+            let (head, body) = request.into_parts();
+            let (body, unread) = ClientBody::with_unread(body);
+            let (visit, taker) = (self.clone(), streams.next(unread));
             async move {
-                let reply = visit.answer_stream(request).await;
+                let reply = visit.answer_stream(head, body).await;
                 Ok::<_, Infallible>(reply.map(|body| Watched::new(body, taker)))
             }
         });
@@ -85,8 +88,7 @@ impl Visit {
         }
     }
 
-    async fn answer_stream(&self, request: Request<Incoming>) -> Reply {
-        let (head, body) = request.into_parts();
+    async fn answer_stream(&self, head: request::Parts, body: ClientBody) -> Reply {
         let opening = Cell::default();
         let reply = answer(head, Some(body), self, &opening).await;
         // There is nothing to switch to (RFC 9113 8.6).
@@ -155,7 +157,7 @@ struct Streams {
     /// How long a client may take nothing of an answer.
     patience: Duration,
     /// Of the request that hyper has just had answered; its stream comes next.
-    taker: Rc<Cell<Taker>>,
+    next: Rc<Cell<(Taker, Unread)>>,
 }
 
 /// Counts as one while it lives.
@@ -164,13 +166,13 @@ struct Open(watch::Sender<usize>);
 impl Streams {
     fn new(lifecycle: &Lifecycle, patience: Duration) -> Self {
         let lifecycle = lifecycle.clone();
-        Streams { lifecycle, open: watch::Sender::default(), patience, taker: Rc::default() }
+        Streams { lifecycle, open: watch::Sender::default(), patience, next: Rc::default() }
     }
 
     /// For the stream that is given here next.
-    fn next_taker(&self) -> Taker {
+    fn next(&self, unread: Unread) -> Taker {
         let taker = Taker::default();
-        self.taker.set(taker.clone());
+        self.next.set((taker.clone(), unread));
         taker
     }
 
@@ -190,10 +192,11 @@ impl Streams {
 
 impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
     fn execute(&self, stream: F) {
-        let (open, taker, patience) = (Open::new(&self.open), self.taker.take(), self.patience);
+        let (open, patience) = (Open::new(&self.open), self.patience);
+        let (taker, unread) = self.next.take();
         self.lifecycle.spawn(async move {
             tokio::select! {
-                () = stream => {}
+                () = stream => unread.throw_away(LINGER).await,
                 // Dropped, it is reset.
                 () = taker.stalls(patience) => {}
             }

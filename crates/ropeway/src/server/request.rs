@@ -7,7 +7,6 @@ use std::sync::Arc;
 use http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::uri::Authority;
 use http::{Method, StatusCode, Version, request};
-use hyper::body::Incoming;
 
 use super::connection::Visit;
 use super::http2;
@@ -18,6 +17,7 @@ use crate::fault::Fault;
 use crate::net::body::{Ended, RequestBody};
 use crate::net::forwarded::Peer;
 use crate::net::reply::{ERROR_HEADER, Reply, refusal};
+use crate::net::unread::ClientBody;
 use crate::telemetry::access_log::{Answer, Entry};
 use crate::tunnel::TunnelId;
 use crate::upstream::websocket::Upgrade;
@@ -36,7 +36,7 @@ pub(super) struct Opening {
 /// One request's life.
 pub(super) async fn answer(
     head: request::Parts,
-    body: Option<Incoming>,
+    body: Option<ClientBody>,
     visit: &Visit,
     opening: &Cell<Option<Opening>>,
 ) -> Reply {
@@ -85,7 +85,7 @@ fn logged(reply: Reply, entry: Entry, body: Ended) -> Reply {
 /// Finds the request's pipeline and leads it through.
 async fn route(
     mut head: request::Parts,
-    body: Option<Incoming>,
+    body: Option<ClientBody>,
     peer: &Peer,
     serving: &Serving,
     local: &Local,

@@ -199,6 +199,68 @@ fn what_breaks_off_is_reset() {
     assert!(String::from_utf8_lossy(&answer.body).contains("longer than it may be"), "{answer:?}");
 }
 
+/// An answer that does not wait for the body is whole, and no reset comes with it (RFC 9113 8.1): there are clients that
+/// forget the answer then.
+#[test]
+fn an_early_answer_lets_the_body_come() {
+    const NO_ERROR: Option<u32> = Some(0);
+    // Who answers, the path, what its head says of the body, and what comes of the body before and behind the answer.
+    let rows: [(&str, &str, &str, usize, &[usize]); 5] = [
+        ("no server", "/%00", "4", 0, &[4]),
+        ("no server", "/%00", "8", 4, &[4]),
+        ("the length", "/", "40", 0, &[20, 20]),
+        ("the gateway", "/", "40", 20, &[20]),
+        ("a server", "/early", "8", 4, &[4]),
+    ];
+    for (name, path, length, before, behind) in rows {
+        let row = format!("{name}: {length} bytes for {path}");
+        let backend = Backend::listen();
+        let front = Front::to(backend.address, "clientMaxBodySize: 10\n");
+        let mut client = front.connect();
+        let mut fields = vec![("content-length", length)];
+        if name == "the gateway" {
+            fields.clear();
+        }
+        client.send(kind::HEADERS, END_HEADERS, 1, &h2_request("POST", path, &fields));
+        if before > 0 {
+            client.send(kind::DATA, 0, 1, &vec![b'x'; before]);
+        }
+        let server = (path == "/early").then(|| backend.accept());
+        let server = server.map(|mut server| {
+            server.head();
+            server.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly");
+            server
+        });
+        let answer = client.answer(1).unwrap();
+        assert!(answer.reset.is_none() && !answer.body.is_empty(), "{row}: {answer:?}");
+        for (at, length) in behind.iter().enumerate() {
+            let end = if at + 1 == behind.len() { END } else { 0 };
+            client.send(kind::DATA, end, 1, &vec![b'x'; *length]);
+        }
+        client.get(3, "/%00");
+        let of_first = std::iter::from_fn(|| client.frame())
+            .take_while(|frame| frame.stream != 3)
+            .filter(|frame| frame.kind == kind::RST_STREAM);
+        assert_eq!(of_first.count(), 0, "{row}");
+        drop(server);
+    }
+
+    // But not without end, and not for ever.
+    let front = Front::to(Backend::listen().address, "");
+    let mut client = front.connect();
+    client.next(kind::SETTINGS).unwrap();
+    client.send(kind::SETTINGS, END, 0, &[]);
+    for (stream, pieces) in [(1, 20), (3, 0)] {
+        client.send(kind::HEADERS, END_HEADERS, stream, &h2_request("POST", "/%00", &[]));
+        assert!(client.answer(stream).unwrap().reset.is_none());
+        for piece in 0..pieces {
+            client.send(kind::DATA, 0, stream, &[0; 16_000]);
+            while piece == 10 && client.next(kind::WINDOW_UPDATE).unwrap().stream != stream {}
+        }
+        assert_eq!(client.answer(stream).unwrap().reset, NO_ERROR, "after {pieces} pieces");
+    }
+}
+
 /// A WebSocket is not announced over HTTP/2, and a route that is only for WebSockets says what it needs.
 #[test]
 fn websockets_stay_with_http_1() {
