@@ -55,9 +55,12 @@ pub struct Answer {
 impl Entry {
     /// For a request that has just come from `peer`.
     pub fn new(format: Arc<AccessFormat>, head: &request::Parts, peer: SocketAddr) -> Self {
+        // Over HTTP/2 it has scheme and authority, too; CONNECT has nothing but an authority.
+        let target = head.uri.path_and_query();
+        let uri = target.map_or_else(|| head.uri.to_string(), ToString::to_string);
         let head = Head {
             method: head.method.to_string(),
-            uri: shortened(&head.uri.to_string()),
+            uri: shortened(&uri),
             proto: format!("{:?}", head.version),
             headers: head.headers.clone(),
         };
@@ -174,6 +177,22 @@ mod tests {
                  no_server] a: [1 \\\"\\\\], cookie: [***] x: [\u{e9}], set-cookie: [***]"
             )
         );
+    }
+
+    #[test]
+    fn a_target_is_path_and_query_however_it_comes() {
+        let rows = [
+            ("GET", "/a%20b?c=d", "/a%20b?c=d"),
+            ("GET", "https://user:secret@a.example/a%20b?c=d", "/a%20b?c=d"),
+            ("OPTIONS", "*", "*"),
+            ("CONNECT", "a.example:443", "a.example:443"),
+        ];
+        for (method, target, expected) in rows {
+            let (head, ()) = Request::builder().method(method).uri(target).body(()).unwrap().into_parts();
+            let entry =
+                Entry::new(Arc::new("{{URI}}".parse().unwrap()), &head, "192.0.2.1:5".parse().unwrap());
+            assert_eq!(entry.head.uri, expected, "{method} {target}");
+        }
     }
 
     #[test]
