@@ -1,14 +1,19 @@
 // A whole application on one port: a page, an echo of bodies, events, and socket.io with its usual transports.
 //
-//   node site.mjs
+//   node site.mjs [--tls-cert FILE --tls-key FILE]
 //
 // Prints {"event": "ready", "port": N}. Ends when its standard input is closed.
 
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import { parseArgs } from "node:util";
 import { Server } from "socket.io";
 import { emit, exitWithStdin } from "./peer.mjs";
 
-const http = createServer((request, response) => {
+const { values: flags } = parseArgs({ options: { "tls-cert": { type: "string" }, "tls-key": { type: "string" } } });
+
+function onRequest(request, response) {
   const { pathname } = new URL(request.url, "http://site");
   if (pathname === "/echo") {
     const length = request.headers["content-length"];
@@ -22,12 +27,18 @@ const http = createServer((request, response) => {
   } else if (pathname === "/next") {
     for (const listener of listeners) listener.write(`data: ${++events}\n\n`);
     response.end();
+  } else if (pathname === "/headers") {
+    response.setHeader("Content-Type", "application/json").end(JSON.stringify(request.headers));
   } else if (pathname === "/") {
     response.setHeader("Content-Type", "text/html; charset=utf-8").end("<h1>site</h1>\n");
   } else {
     response.writeHead(404).end("nothing here\n");
   }
-});
+}
+
+const http = flags["tls-cert"]
+  ? createTlsServer({ cert: readFileSync(flags["tls-cert"]), key: readFileSync(flags["tls-key"]) }, onRequest)
+  : createServer(onRequest);
 const listeners = [];
 let events = 0;
 

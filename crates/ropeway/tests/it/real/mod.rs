@@ -1,6 +1,7 @@
 //! The user's first example file, run by the real program, with real peers on both sides.
 
 mod curl;
+mod legs;
 pub(crate) mod needs;
 pub(crate) mod peers;
 
