@@ -217,6 +217,79 @@ fn wishes_for_other_protocols_are_not_passed_on() {
     }
 }
 
+/// Pools are those of a `WebSocketProxy`: a page and a handshake come to the same one, and servers take turns.
+#[test]
+fn pages_and_handshakes_share_pools() {
+    let backends = [0, 1, 2, 3].map(|name| {
+        Backend::listen().serve(move |mut peer| {
+            let head = peer.head();
+            let answer = match header(&head, "upgrade") {
+                Some(_) => Backend::answer(&head, &format!("X-Server: {name}\r\n")),
+                None => format!("HTTP/1.1 200 OK\r\nX-Server: {name}\r\nContent-Length: 0\r\n\r\n"),
+            };
+            peer.try_send(answer.as_bytes());
+        })
+    });
+    let pool = |servers: &[usize], more: &str| {
+        let servers: Vec<_> =
+            servers.iter().map(|at| format!("{{ url: 'http://{}' }}", backends[*at].address)).collect();
+        format!("  - {{ servers: [{}]{more} }}\n", servers.join(", "))
+    };
+    let pools = [
+        pool(&[0, 1], ""),
+        pool(&[2], ", filter: { headers: { X-Stage: { exact: canary } } }"),
+        pool(&[3], ", filter: { policy: ipHash, permil: 1000 }, loadBalance: { policy: ipHash }"),
+    ];
+    let documents = |pools: &[String]| {
+        format!(
+            "name: NAME\nkind: HTTPServer\nport: PORT\naddress: 127.0.0.1\nrules: [{{ paths: [{{ backend: NAME-p }}] }}]\n---\n\
+             name: NAME-p\nkind: Pipeline\nfilters:\n- name: proxy\n  kind: Proxy\n  pools:\n{}",
+            pools.concat()
+        )
+    };
+    let reached = |gateway: &TestGateway, headers: &str| {
+        let head = ask(gateway, &get("/", headers)).head();
+        header(&head, "x-server")
+            .and_then(|name| name.parse::<usize>().ok())
+            .unwrap_or_else(|| panic!("{head}"))
+    };
+    let stage = "X-Stage: canary\r\n";
+    let two = TestGateway::start_with(
+        &documents(&pools[..2]),
+        &ropeway::app::Options { workers: 1, ..Default::default() },
+    );
+    for more in ["Connection: close\r\n", testkit::UPGRADE] {
+        assert_eq!(reached(&two, &format!("{stage}{more}")), 2, "{more}");
+        let others = [(); 4].map(|()| reached(&two, more));
+        assert!(others == [0, 1, 0, 1] || others == [1, 0, 1, 0], "{more}: {others:?}");
+        let all = TestGateway::start(&documents(&[pools[0].clone(), pools[2].clone()]));
+        assert_eq!(reached(&all, more), 3, "{more}");
+    }
+}
+
+/// A server is believed only if an authority that is trusted has issued its certificate, for pages and handshakes.
+#[test]
+fn servers_are_not_believed_by_default() {
+    let (authority, backend) = (testkit::Authority::new(), Backend::listen());
+    let terminator =
+        testkit::Terminator::new(backend.address, &authority.issue(&["127.0.0.1"]), Default::default());
+    let url = format!("https://{}", terminator.address);
+    for (pool, passes) in [("", false), ("tls: { insecure: true }", true)] {
+        let setup = Setup { pool, ..Setup::default() };
+        let gateway = TestGateway::start(&setup.documents(std::slice::from_ref(&url)));
+        for more in ["Connection: close\r\n", testkit::UPGRADE] {
+            let mut client = ask(&gateway, &get("/", more));
+            if passes {
+                backend.accept().head();
+            } else {
+                let head = client.head();
+                assert!(head.starts_with("HTTP/1.1 502 "), "{head}");
+                assert_eq!(header(&head, "x-ropeway-error"), Some("server_tls"), "{head}");
+            }
+        }
+    }
+}
+
 /// A body goes to one server: there is nothing left of it for a filter behind.
 #[test]
 fn a_body_is_not_promised_to_a_second_filter() {

@@ -6,7 +6,7 @@ use std::fmt;
 
 use testkit::{Backend, TestGateway, UPGRADE};
 
-use super::{ask, header};
+use super::{Setup, ask, header};
 
 /// What a server is asked for, and under which host; or the status and the code of a refusal.
 #[derive(PartialEq, Debug)]
@@ -248,6 +248,46 @@ rules:
         assert_eq!(value("authorization"), Some("Bearer t"), "{head}");
         assert!(value("x-secret").is_none() && value("x-broken").is_none(), "{head}");
         assert!(!head.contains("forged") && !head.contains("twice") && !head.contains("Forged: 1"), "{head}");
+    }
+}
+
+/// What servers are told of a client, by the proxies that are trusted and by what it says itself.
+#[test]
+fn a_page_and_a_handshake_tell_the_same_of_the_client() {
+    const TRUSTED: &str = "trustedProxies: [127.0.0.0/8]";
+    const NOBODY: &str = "trustedProxies: []";
+    const NAMES: [&str; 5] =
+        ["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "forwarded"];
+    let sent = "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Host: front.example\r\nX-Forwarded-Proto: wss\r\n\
+                X-Real-IP: 192.0.2.7\r\nForwarded: for=192.0.2.7\r\n";
+    let lines = "X-Forwarded-For: 192.0.2.7\r\nX-FORWARDED-FOR: 192.0.2.8, 192.0.2.9\r\n";
+    let own = "127.0.0.1|a.example|http||";
+    let passed = "192.0.2.7, 127.0.0.1|front.example|https|192.0.2.7|for=192.0.2.7";
+    let backend = Backend::listen();
+    for (server, said, expected) in [
+        ("", "", own),
+        ("", sent, passed),
+        ("xForwardedFor: true", sent, passed),
+        (TRUSTED, "", own),
+        (TRUSTED, sent, passed),
+        (TRUSTED, lines, "192.0.2.7, 192.0.2.8, 192.0.2.9, 127.0.0.1|a.example|http||"),
+        (NOBODY, "", own),
+        (NOBODY, sent, own),
+        (NOBODY, lines, own),
+        ("", "X_Forwarded_For: 192.0.2.7\r\nClient-Cert: :YQ==:\r\nX-Forwarded-Proto: gopher\r\n", own),
+    ] {
+        let gateway = Setup { server, ..Setup::default() }.to(&[backend.address]);
+        for more in ["Connection: close\r\n", UPGRADE] {
+            let request = format!("GET / HTTP/1.1\r\nHost: a.example\r\n{said}{more}\r\n");
+            let _client = ask(&gateway, &request);
+            let head = backend.accept().head();
+            let told = NAMES.map(|name| header(&head, name).unwrap_or_default()).join("|");
+            assert_eq!(told, expected, "{server}, {said}{more}: {head}");
+            let lower = head.to_lowercase();
+            let count = lower.matches("forwarded-for:").count() + lower.matches("forwarded_for").count();
+            assert_eq!(count, 1, "{server}, {said}{more}: {head}");
+            assert!(!lower.contains("client-cert"), "{head}");
+        }
     }
 }
 

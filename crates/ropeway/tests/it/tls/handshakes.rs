@@ -1,6 +1,8 @@
 //! Versions, sessions, and clients that do not speak TLS as they should.
 
-use std::time::Instant;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustls::ProtocolVersion;
 use rustls::version::{TLS12, TLS13};
@@ -81,6 +83,36 @@ fn a_handshake_that_takes_too_long_is_ended() {
         assert!(matches!(slow.end(), End::Fin | End::Reset));
         assert!(began.elapsed().as_millis() >= 150, "{:?}", began.elapsed());
     }
+}
+
+/// So many handshakes are under way on a worker at once; who comes then waits for one of them to end, and who has said
+/// nothing yet does not count.
+#[test]
+fn handshakes_take_turns() {
+    const AT_ONCE: usize = 256;
+    let authority = Authority::new();
+    let echo = testkit::Backend::listen().echo();
+    let lines = shows(&authority.issue(&["localhost"])) + "tlsHandshakeTimeout: 60s\n";
+    let options = ropeway::app::Options { workers: 1, ..Default::default() };
+    let gateway = TestGateway::start_with(&documents(echo.address, &lines), &options);
+    let tls = Initiator::new(gateway.address, demand("localhost", &authority));
+    let begun = || {
+        let mut slow = Peer::connect(gateway.address);
+        slow.send(&[22, 3, 1, 2, 0, 1]);
+        slow
+    };
+    let _silent: Vec<_> = (0..10).map(|_| Peer::connect(gateway.address)).collect();
+    let mut slow: Vec<_> = (1..AT_ONCE).map(|_| begun()).collect();
+    open(&tls);
+    slow.push(begun());
+    let (done, is_done) = mpsc::channel();
+    thread::scope(|scope| {
+        scope.spawn(|| done.send(try_open(&tls).is_some()));
+        let early = is_done.recv_timeout(Duration::from_millis(300));
+        assert_eq!(early, Err(RecvTimeoutError::Timeout), "{AT_ONCE} are under way");
+        slow.pop();
+        assert_eq!(is_done.recv_timeout(Duration::from_secs(20)), Ok(true), "one of them has ended");
+    });
 }
 
 /// A connection that ends without a word of TLS may have been cut by anybody.
