@@ -14,7 +14,10 @@ const SIZE = 1 << 20;
 
 /** The checks over one version of HTTP. */
 function checksOver(allowH2) {
-  const dispatcher = new Agent({ allowH2, connections: allowH2 ? 1 : 8 });
+  // Without `pipelining` it has one request at a time under way on a connection, over HTTP/2 too.
+  const dispatcher = new Agent(allowH2 ? { allowH2, connections: 1, pipelining: 100 } : { connections: 8 });
+  // Over HTTP/1.1 events take a connection for themselves.
+  const apart = allowH2 ? dispatcher : new Agent();
 
   async function expectAnswer(what, response, status, body) {
     expectEqual(`${what}: status`, response.status, status);
@@ -56,6 +59,16 @@ function checksOver(allowH2) {
           await expectAnswer("many", response, 200, body);
         }),
       );
+    },
+    async function events() {
+      const response = await fetch(`${url}/events`, { dispatcher: apart });
+      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+      for (let n = 1; n <= 5; n++) {
+        await (await fetch(`${url}/next`, { dispatcher })).text();
+        const { value } = await reader.read();
+        if (!/^data: \d+\n\n$/.test(value)) throw new Error(`events: ${value}`);
+      }
+      await reader.cancel();
     },
     async function redirected() {
       const response = await fetch(`${url}/old/echo?a=b`, { dispatcher, method: "POST", body: "hello" });

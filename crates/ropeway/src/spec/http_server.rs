@@ -24,7 +24,7 @@ use super::{
 /// A worker that looks for longer only burns a processor.
 const MAX_BUSY_POLL: Duration = Duration::from_millis(1);
 
-/// A listener for HTTP/1.1 and WebSocket, and the routes from there to pipelines.
+/// A listener for HTTP/1.1, HTTP/2 over TLS, and WebSocket, and the routes from there to pipelines.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpServer {
@@ -66,13 +66,13 @@ pub struct HttpServer {
     /// How the gateway lets go of its tunnels when it is told to stop.
     #[serde(default)]
     pub drain: Drain,
-    /// Whether to append the client's address to `X-Forwarded-For`. Default: false. A `WebSocketProxy` appends it in
-    /// any case, and never twice.
+    /// Accepted, and nothing comes of it: `Proxy` and `WebSocketProxy` append the client's address to
+    /// `X-Forwarded-For` in any case, and once.
     #[serde(default, rename = "xForwardedFor")]
     pub x_forwarded_for: bool,
     /// Peers whose `X-Forwarded-For`, `X-Forwarded-Host` and `X-Forwarded-Proto` are believed: load balancers in
     /// front of this server. Default: none, then the client is the TCP peer. If set, even to an empty list, what other
-    /// peers send in these headers is replaced.
+    /// peers send in these headers is replaced, and `Forwarded` and `X-Real-IP` are taken away.
     #[serde(default)]
     pub trusted_proxies: Option<Vec<IpRange>>,
     /// Load balancers in front of this server that begin each connection with a header of the PROXY protocol, version 1
