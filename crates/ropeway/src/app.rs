@@ -1,5 +1,6 @@
 //! Wires the parts of a gateway, and owns the order in which they start and stop.
 
+mod drains;
 mod upgrade;
 
 use std::fmt;
@@ -25,6 +26,7 @@ use crate::net::listener::listen;
 use crate::net::unix::Place;
 use crate::server::worker::Workers;
 use crate::spec::types::Timeout;
+use crate::supervisor::drains::Drained;
 use crate::supervisor::forecast::Forecast;
 use crate::supervisor::handover::incoming::Given;
 use crate::supervisor::load::Objects;
@@ -32,7 +34,7 @@ use crate::supervisor::plan::Plan;
 use crate::supervisor::thaw::ThawError;
 use crate::supervisor::{PrepareError, Prepared, Supervisor};
 use crate::telemetry::Metrics;
-use crate::tunnel::drain::{Drain, Pace, Whose};
+use crate::tunnel::drain::{Drain, Whose};
 use crate::tunnel::farewell::Why;
 use crate::tunnel::frozen::Frozen;
 use crate::tunnel::registry::{Ask, Registries};
@@ -86,7 +88,12 @@ pub struct Gateway {
 #[derive(Debug)]
 enum News {
     /// What is in force.
-    InForce { pools: Vec<Arc<Pool>>, departed: Vec<Arc<Pool>>, objects: Vec<(&'static str, String)> },
+    InForce {
+        pools: Vec<Arc<Pool>>,
+        departed: Vec<Arc<Pool>>,
+        objects: Vec<(&'static str, String)>,
+        drains: Vec<Drained>,
+    },
     /// To serve the control socket, with orders that go there.
     Control(ControlSocket, Orders),
 }
@@ -129,6 +136,8 @@ impl Gateway {
         let mut supervisor = Supervisor::new(metrics.clone(), Dialler::new(options.resolvers.clone()));
         let (listeners, mut admins) = upgrade::sort(given.listeners);
         supervisor.adopt(listeners);
+        let (knowledge, drains) = upgrade::read_state(&given.state);
+        supervisor.inherit(drains);
         let prepared = supervisor.prepare(objects)?;
         let admin = options.admin.map(|address| open(address, &mut admins)).transpose()?;
         let admin_copy = admin.as_ref().map(|admin| admin.socket.try_clone()).transpose();
@@ -154,7 +163,7 @@ impl Gateway {
             admin,
             stop_admin: CancellationToken::new(),
             prepared: Some(prepared),
-            knowledge: upgrade::knowledge(&given.state),
+            knowledge,
             room,
             busy_poll,
         };
@@ -168,7 +177,6 @@ impl Gateway {
     pub fn begin(&mut self) {
         if let Some(prepared) = self.prepared.take() {
             self.commit(prepared);
-            self.ready.store(true, Ordering::Relaxed);
         }
     }
 
@@ -198,10 +206,16 @@ impl Gateway {
         self.supervisor.commit(prepared, &self.workers);
         // Before anybody checks anew.
         self.supervisor.learn(std::mem::take(&mut self.knowledge));
-        // Without a control thread there is nothing to be told.
+        self.tell();
+    }
+
+    /// Tells what is in force, for whoever asks administration.
+    fn tell(&self) {
+        self.ready.store(!self.supervisor.is_drained(), Ordering::Relaxed);
         let (pools, departed) = (self.supervisor.pools(), self.supervisor.departed());
-        let objects = self.supervisor.objects();
-        let _ = self.news.send(News::InForce { pools, departed, objects });
+        let (objects, drains) = (self.supervisor.objects(), self.supervisor.drains().to_vec());
+        // Without a control thread there is nothing to be told.
+        let _ = self.news.send(News::InForce { pools, departed, objects, drains });
     }
 
     /// Is controlled over `socket` from now on, until it stops. What is asked there goes to `orders`, for who owns the
@@ -263,12 +277,10 @@ impl Gateway {
     pub fn drain(&mut self, hurry: &CancellationToken, mut progress: impl FnMut(usize)) {
         self.ready.store(false, Ordering::Relaxed);
         self.supervisor.close();
-        let pace = self.supervisor.drain_pace();
+        let pace = self.supervisor.drain_schedule().pace(tokio::time::Instant::now(), self.workers.count());
         let registries = self.workers.registries();
-        // Each worker takes its share of the rate.
-        let pace_of_each = Pace { max_rate: pace.max_rate / self.workers.count() as f64, ..pace };
         let (whose, called_off) = (Whose::All, CancellationToken::new());
-        let drain = Drain { whose, why: Why::Shutdown, pace: pace_of_each, called_off };
+        let drain = Drain { whose, why: Why::Shutdown, pace, called_off };
         registries.ask(|| Ask::Drain(drain.clone()));
         let mut told = Instant::now();
         progress(registries.tunnels());
@@ -310,8 +322,7 @@ impl Gateway {
                 let lifecycle = Lifecycle::new(&stop);
                 // A gateway that stops chooses among its servers no more.
                 let mut watches = Watches::new(&Lifecycle::new(&stopping), registries.clone());
-                let (pools, departed, objects) = Default::default();
-                let state = Rc::new(Admin { metrics, ready, registries, pools, departed, objects });
+                let state = Rc::new(Admin::new(metrics, ready, registries));
                 let serve_admin = |listener| match tokio::net::TcpListener::from_std(listener) {
                     Ok(listener) => {
                         let serving = admin::serve(listener, state.clone(), lifecycle.clone());
@@ -326,11 +337,12 @@ impl Gateway {
                 let watching = async {
                     while let Some(news) = news.recv().await {
                         match news {
-                            News::InForce { pools, departed, objects } => {
+                            News::InForce { pools, departed, objects, drains } => {
                                 watches.set(&pools);
                                 state.pools.replace(pools);
                                 state.departed.replace(departed);
                                 state.objects.replace(objects);
+                                state.drains.replace(drains);
                                 // With the first pools the gateway begins; so far another process may have answered.
                                 admin.take().into_iter().for_each(&serve_admin);
                             }

@@ -62,6 +62,8 @@ pub enum Fault {
     NoRoom,
     /// No server can be used.
     NoServer,
+    /// The listener, the route, or every server that could be used, is drained by command.
+    Drained,
     /// Every server that can be used has as many connections as it may have.
     NoCapacity,
     /// No connection to a server.
@@ -122,6 +124,7 @@ impl Fault {
             Fault::Stopping => "stopping",
             Fault::NoRoom => "no_room",
             Fault::NoServer => "no_server",
+            Fault::Drained => "drained",
             Fault::NoCapacity => "no_capacity",
             Fault::ConnectFailed => "connect_failed",
             Fault::ConnectTimeout => "connect_timeout",
@@ -166,6 +169,7 @@ impl Fault {
             | Fault::Stopping
             | Fault::NoRoom
             | Fault::NoServer
+            | Fault::Drained
             | Fault::NoCapacity => StatusCode::SERVICE_UNAVAILABLE,
             Fault::ConnectTimeout | Fault::HandshakeTimeout | Fault::AnswerTimeout => {
                 StatusCode::GATEWAY_TIMEOUT
@@ -219,6 +223,7 @@ impl fmt::Display for Fault {
             Fault::Stopping => "the gateway stops",
             Fault::NoRoom => "the gateway has no room for more connections",
             Fault::NoServer => "no server can be used",
+            Fault::Drained => "what is asked for is drained: try again later",
             Fault::NoCapacity => "all servers have as many connections as they may have: try again later",
             Fault::ConnectFailed => "no server could be connected to",
             Fault::ConnectTimeout => "no server could be connected to in time",

@@ -14,12 +14,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::process::geteuid;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 
-use super::operations::{Documents, Failure, Order, Orders, Question};
+use super::operations::{Failure, Order, Orders, Question};
 use super::socket::ControlSocket;
 use super::{Admin, text};
 use crate::lifecycle::Lifecycle;
@@ -99,8 +100,16 @@ async fn answer(request: Request<Incoming>, admin: &Admin, orders: &Orders) -> R
             let force = request.uri().query() == Some("force");
             ordered(orders, |reply| Order::Upgrade { force, reply: Some(reply) }).await
         }
-        (&Method::POST, "/plan") => match documents(request.into_body()).await {
-            Ok(documents) => ordered(orders, |reply| Order::Plan(documents, reply)).await,
+        (&Method::POST, "/plan") => match read::<Question>(request.into_body()).await {
+            Ok(question) => ordered(orders, |reply| Order::Plan(question.into(), reply)).await,
+            Err(error) => failed(StatusCode::BAD_REQUEST, error.into()),
+        },
+        (&Method::POST, "/drain") => match read(request.into_body()).await {
+            Ok(order) => ordered(orders, |reply| Order::Drain(order, reply)).await,
+            Err(error) => failed(StatusCode::BAD_REQUEST, error.into()),
+        },
+        (&Method::POST, "/undrain") => match read(request.into_body()).await {
+            Ok(wish) => ordered(orders, |reply| Order::Undrain(wish, reply)).await,
             Err(error) => failed(StatusCode::BAD_REQUEST, error.into()),
         },
         (&Method::POST, _) => failed(StatusCode::NOT_FOUND, "there is no such command".to_owned().into()),
@@ -108,12 +117,11 @@ async fn answer(request: Request<Incoming>, admin: &Admin, orders: &Orders) -> R
     }
 }
 
-/// The documents that a request brings. Whoever brings them slowly is cut off with the connection.
-async fn documents(body: Incoming) -> Result<Documents, String> {
+/// What a request brings. Whoever brings it slowly is cut off with the connection.
+async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, String> {
     let body = Limited::new(body, MAX_QUESTION).collect().await;
-    let body = body.map_err(|error| format!("the documents did not come: {error}"))?;
-    let question: Question = serde_json::from_slice(&body.to_bytes()).map_err(|error| error.to_string())?;
-    Ok(question.into())
+    let body = body.map_err(|error| format!("the question did not come: {error}"))?;
+    serde_json::from_slice(&body.to_bytes()).map_err(|error| error.to_string())
 }
 
 /// Has an order carried out, and tells what came of it.

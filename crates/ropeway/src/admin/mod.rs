@@ -25,6 +25,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::lifecycle::Lifecycle;
 use crate::net::reply::{Reply, ReplyBody};
+use crate::supervisor::drains::{self, Drained};
 use crate::telemetry::{Live, Metrics, Traffic};
 use crate::tunnel::registry::{Progress, Registries};
 use crate::upstream::Pool;
@@ -47,6 +48,16 @@ pub struct Admin {
     pub departed: RefCell<Vec<Arc<Pool>>>,
     /// The objects that are in force: kind and name.
     pub objects: RefCell<Vec<(&'static str, String)>>,
+    /// What is drained by command.
+    pub drains: RefCell<Vec<Drained>>,
+}
+
+impl Admin {
+    /// Nothing is in force yet.
+    pub fn new(metrics: Arc<Metrics>, ready: Arc<AtomicBool>, registries: Registries) -> Self {
+        let (pools, departed, objects, drains) = Default::default();
+        Admin { metrics, ready, registries, pools, departed, objects, drains }
+    }
 }
 
 /// Answers until it is time to stop.
@@ -95,6 +106,7 @@ async fn answer(request: &Request<Incoming>, admin: &Admin) -> Reply {
         "/metrics" => {
             let live = live(admin).await;
             note_servers(admin);
+            note_drains(admin, &routes(admin).await);
             let mut reply = text(StatusCode::OK, admin.metrics.text(live));
             let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
             reply.headers_mut().insert(CONTENT_TYPE, kind);
@@ -132,15 +144,31 @@ fn note_servers(admin: &Admin) {
     }
 }
 
+/// What is drained no more leaves no figures behind.
+fn note_drains(admin: &Admin, routes: &BTreeMap<Arc<str>, usize>) {
+    admin.metrics.forget_drains();
+    for drained in &*admin.drains.borrow() {
+        let target = &drained.target;
+        let (pool, left) = (target.pool().unwrap_or_default(), left(admin, drained, routes));
+        admin.metrics.drained(target.kind(), target.name(), pool, left);
+    }
+}
+
+/// How many tunnels of what is drained are left.
+fn left(admin: &Admin, drained: &Drained, routes: &BTreeMap<Arc<str>, usize>) -> usize {
+    let (pools, departed) = (admin.pools.borrow(), admin.departed.borrow());
+    drained.target.left(pools.iter().chain(departed.iter()), routes)
+}
+
 /// How many tunnels have come by each route.
 async fn routes(admin: &Admin) -> BTreeMap<Arc<str>, usize> {
-    let mut routes = BTreeMap::new();
+    let mut shares = Vec::new();
     for answer in admin.registries.routes() {
         if let Ok(Ok(counts)) = timeout(PATIENCE, answer).await {
-            counts.into_iter().for_each(|(route, count)| *routes.entry(route).or_default() += count);
+            shares.extend(counts);
         }
     }
-    routes
+    drains::sum(shares.into_iter())
 }
 
 /// What the tunnels of all workers have done so far.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::spec::Source;
+use crate::supervisor::drains::{Drained, Target, Terms, Wish};
 use crate::supervisor::forecast::{self, Fates};
 use crate::supervisor::plan::Plan;
 use crate::tunnel::frozen::Frozen;
@@ -32,8 +33,51 @@ pub enum Order {
     Thaw(Vec<Frozen>),
     /// That process has ended.
     Alone,
+    /// To drain objects.
+    Drain(DrainOrder, oneshot::Sender<Result<Drains, Failure>>),
+    /// To use objects again that are drained.
+    Undrain(Wish, oneshot::Sender<Result<Drains, Failure>>),
     /// To say what these documents would change.
     Plan(Documents, oneshot::Sender<Result<Forecast, Failure>>),
+}
+
+/// What is to be drained, and how.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct DrainOrder {
+    /// What.
+    #[serde(flatten)]
+    pub wish: Wish,
+    /// How.
+    #[serde(flatten)]
+    pub terms: Terms,
+}
+
+/// What is drained now, or is no more.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct Drains {
+    /// Each object.
+    pub objects: Vec<DrainedObject>,
+}
+
+/// An object that is drained by command.
+#[derive(Clone, Serialize, Deserialize, Debug)]
+pub struct DrainedObject {
+    /// Which one.
+    #[serde(flatten)]
+    pub target: Target,
+    /// Its tunnels that are left; of servers and pools connections, requests under way included.
+    pub left: usize,
+    /// How long it has been drained, in seconds.
+    pub since_s: u64,
+    /// Over how many seconds its tunnels end, if they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_s: Option<f64>,
+    /// After how many seconds those that are left end at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_s: Option<f64>,
+    /// The configuration has it no more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub removed: bool,
 }
 
 /// A configuration that a gateway is asked about.
@@ -138,6 +182,21 @@ pub struct Failure {
     /// All that was found in the configuration, as it is shown to people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub findings: String,
+}
+
+impl DrainedObject {
+    /// What is known of `drained`, of which so much is left.
+    pub fn of(drained: &Drained, left: usize) -> Self {
+        let schedule = drained.schedule();
+        DrainedObject {
+            target: drained.target.clone(),
+            left,
+            since_s: drained.began.elapsed().as_secs(),
+            window_s: schedule.map(|schedule| schedule.window.as_secs_f64()),
+            deadline_s: schedule.map(|schedule| schedule.deadline.as_secs_f64()),
+            removed: drained.is_gone,
+        }
+    }
 }
 
 impl Documents {

@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
-use super::Admin;
+use super::operations::DrainedObject;
+use super::{Admin, left};
 use crate::tunnel::Account;
 use crate::upstream::health::Conduct;
 use crate::upstream::{Pool, Server};
@@ -17,12 +18,16 @@ use crate::upstream::{Pool, Server};
 pub(super) fn status(admin: &Admin, tunnels: u64, routes: &BTreeMap<Arc<str>, usize>) -> String {
     let objects = admin.objects.borrow();
     let objects = objects.iter().map(|(kind, name)| json!({ "kind": kind, "name": name }));
-    let routes = routes.iter().map(|(route, tunnels)| json!({ "route": **route, "tunnels": tunnels }));
+    let by_route = routes.iter().map(|(route, tunnels)| json!({ "route": **route, "tunnels": tunnels }));
+    let drains = admin.drains.borrow();
+    let drained =
+        drains.iter().map(|drained| json!(DrainedObject::of(drained, left(admin, drained, routes))));
     let mut status = Map::from_iter([
         ("ready".to_owned(), json!(admin.ready.load(Ordering::Relaxed))),
         ("tunnels".to_owned(), json!(tunnels)),
         ("objects".to_owned(), objects.collect()),
-        ("routes".to_owned(), routes.collect()),
+        ("routes".to_owned(), by_route.collect()),
+        ("drained".to_owned(), drained.collect()),
         ("pools".to_owned(), by_identity(admin.pools.borrow().iter(), of_pool).into()),
     ]);
     let departed = admin.departed.borrow();
@@ -80,6 +85,9 @@ fn of_server(server: &Server) -> Map<String, Value> {
         ("usable".to_owned(), json!(server.health().is_usable())),
         ("connections".to_owned(), json!(server.live())),
     ]);
+    if server.health().is_drained() {
+        shown.insert("drained".into(), json!(true));
+    }
     if server.is_insecure() {
         shown.insert("insecure".into(), json!(true));
     }

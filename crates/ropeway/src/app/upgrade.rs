@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Gateway, LOOK, runtime};
 use crate::net::unix::Place;
 use crate::supervisor::Listeners;
+use crate::supervisor::drains::Inherited;
 use crate::supervisor::handover::outgoing::{Holder, Outgoing, Program, hand_over};
 use crate::supervisor::handover::{Frozen, Listener, MOVING, Moved, UpgradeError};
 use crate::supervisor::thaw::ThawError;
@@ -82,23 +83,25 @@ impl Gateway {
     }
 }
 
-/// What is told of servers. Fields that are unknown are skipped.
+/// What is told of servers, and of what is drained. Fields that are unknown are skipped.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 struct State {
     servers: Vec<Knowledge>,
+    drains: Vec<Inherited>,
 }
 
-/// What another process knew. Nothing, if it cannot be understood: then everything is found anew.
-pub(super) fn knowledge(state: &[u8]) -> Vec<Knowledge> {
+/// What another process knew, and what it had drained. Nothing, if it cannot be understood: then everything is found anew.
+pub(super) fn read_state(state: &[u8]) -> (Vec<Knowledge>, Vec<Inherited>) {
     if state.is_empty() {
-        return Vec::new();
+        return Default::default();
     }
     let read = serde_json::from_slice::<State>(state);
-    read.map(|state| state.servers).unwrap_or_else(|error| {
-        tracing::warn!(%error, "what the older process knew of servers is not understood");
-        Vec::new()
-    })
+    let State { servers, drains } = read.unwrap_or_else(|error| {
+        tracing::warn!(%error, "what the older process knew of servers, and had drained, is not understood");
+        State::default()
+    });
+    (servers, drains)
 }
 
 impl Holder for Gateway {
@@ -115,7 +118,8 @@ impl Holder for Gateway {
     }
 
     fn state(&self) -> Vec<u8> {
-        serde_json::to_vec(&State { servers: self.supervisor.knowledge() }).unwrap_or_default()
+        let state = State { servers: self.supervisor.knowledge(), drains: self.supervisor.bequeath() };
+        serde_json::to_vec(&state).unwrap_or_default()
     }
 
     fn freeze(&mut self) -> Vec<Frozen> {

@@ -13,13 +13,15 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustix::process::geteuid;
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
+use super::drain;
 use super::run::failure;
 use super::table::Table;
-use crate::admin::operations::{Changes, Failure, Upgraded};
+use crate::admin::operations::{Changes, DrainedObject, Failure, Upgraded};
 use crate::app::runtime;
 
 /// How long a gateway may take for an answer: somewhat longer than it gives itself.
@@ -77,12 +79,18 @@ pub(super) fn status(control: &Control) -> ExitCode {
             });
         });
         print!("{objects}\n{routes}\n{servers}");
+        let drained = Vec::<DrainedObject>::deserialize(&status["drained"]).unwrap_or_default();
+        if !drained.is_empty() {
+            print!("\n{}", drain::table(&drained));
+        }
     })
 }
 
 fn server_row(pool: &Value, server: &Value) -> [String; 5] {
     let ejected = &server["conduct"]["ejected"];
+    let drained = server["drained"] == true;
     let state = match (server["usable"] == true, ejected.is_null(), &server["health"]["state"]) {
+        _ if drained => "drained".to_owned(),
         (_, false, _) => "ejected".to_owned(),
         (true, true, Value::Null) => "usable".to_owned(),
         (false, true, Value::Null) => "not usable".to_owned(),

@@ -4,6 +4,7 @@ mod activation;
 pub mod check;
 mod control;
 mod demo;
+mod drain;
 mod echo;
 mod notify;
 mod plan;
@@ -76,6 +77,11 @@ enum Command {
         #[arg(long)]
         force: bool,
     },
+    /// Take a part of a running gateway out of use, and let go of its tunnels one by one
+    #[command(after_help = drain::EXAMPLES)]
+    Drain(drain::Drain),
+    /// Use again what was drained: tunnels that were not told to end yet live on
+    Undrain(drain::Undrain),
     /// Show what a configuration would change in a running gateway; exit code 2 if anything, 0 if nothing
     Plan {
         #[command(flatten)]
@@ -155,6 +161,8 @@ pub fn main() -> ExitCode {
         Command::Status { control } => control::status(&control),
         Command::Plan { files, control } => plan::plan(&files.paths, &control),
         Command::Reload { control } => control::reload(&control),
+        Command::Drain(order) => drain::ask_to_drain(&order),
+        Command::Undrain(order) => drain::ask_to_undrain(&order),
         Command::Upgrade { control, force } => control::upgrade(&control, force),
         Command::Demo { listen } => demo::run(listen),
         Command::Echo(options) => echo::run(&options),

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::control::{OFF, default_path};
 use super::plan::forecast;
-use super::{Run, activation, notify};
+use super::{Run, activation, drain, notify};
 use crate::admin::operations::{Changes, Failure, Order, Orders, Upgraded};
 use crate::admin::socket::ControlSocket;
 use crate::app::{Gateway, Options, runtime};
@@ -222,6 +222,7 @@ impl Keeper<'_> {
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     self.open_control(gateway);
+                    gateway.watch_drains();
                     if self.files.as_mut().is_some_and(Files::have_changed) {
                         // It was logged.
                         let _ = self.reload(gateway);
@@ -229,6 +230,8 @@ impl Keeper<'_> {
                 }
                 // Who asked and left does not want to know.
                 Ok(Order::Plan(documents, reply)) => drop(reply.send(forecast(gateway, &documents))),
+                Ok(Order::Drain(order, reply)) => drop(reply.send(drain::drain(gateway, &order))),
+                Ok(Order::Undrain(wish, reply)) => drop(reply.send(drain::undrain(gateway, &wish))),
                 Ok(Order::Thaw(tunnels)) => take_in(gateway, tunnels),
                 Ok(Order::Alone) => self.predecessor = None,
                 Ok(Order::Upgrade { force, reply }) => upgrade = self.judge_upgrade(force, reply),

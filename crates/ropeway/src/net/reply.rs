@@ -148,7 +148,7 @@ pub fn refusal(fault: &Fault) -> Reply {
     {
         headers.insert(ALLOW, allow);
     }
-    if matches!(fault, Fault::NoCapacity | Fault::NoRoom | Fault::Stopping) {
+    if matches!(fault, Fault::Drained | Fault::NoCapacity | Fault::NoRoom | Fault::Stopping) {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     if fault.status() == StatusCode::UPGRADE_REQUIRED {

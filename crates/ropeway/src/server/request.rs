@@ -48,8 +48,11 @@ pub(super) async fn answer(
     let routed = match (local.lifecycle.is_stopping(), visit.welcome) {
         (true, _) => Err(Fault::Stopping),
         (false, false) => Err(Fault::NoRoom),
+        (false, true) if serving.drained.all => Err(Fault::Drained),
         (false, true) => route(head, body, peer, &serving, local, entry.as_mut()).await,
     };
+    // The next request is to find its way to another gateway.
+    let is_drained = matches!(routed, Err(Fault::Drained));
     let (mut reply, upgraded) = match routed {
         Ok(context) => conclude(context),
         Err(fault) => (refusal(&fault), None),
@@ -58,7 +61,7 @@ pub(super) async fn answer(
         // Behind a refused upgrade may stand frames that look like requests: none of it is served.
         reply.headers_mut().append(CONNECTION, HeaderValue::from_static("close"));
     }
-    if upgraded.is_none() && visit.era.is_cancelled() {
+    if upgraded.is_none() && (is_drained || visit.era.is_cancelled()) {
         reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if let Some(pause) = serving.answer_pause.filter(|_| !is_event_stream(reply.headers())) {
@@ -109,6 +112,9 @@ async fn route(
     if let Some((entry, ended)) = entry {
         entry.route = Some(found.route.name.clone());
         *ended = body.ended();
+    }
+    if serving.drained.routes.contains(&found.route.name) {
+        return Err(Fault::Drained);
     }
     found.set_headers(&mut head, &client);
     let pipeline = serving.pipelines.get(&*found.route.backend).cloned().ok_or(Fault::PipelineMissing)?;

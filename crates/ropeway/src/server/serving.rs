@@ -1,6 +1,6 @@
 //! What is in force for a listener.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +60,17 @@ pub struct Serving {
     pub answer_pause: Option<Duration>,
     /// How many connections there may be.
     pub max_connections: usize,
+    /// What of it is out of use.
+    pub drained: DrainedParts,
+}
+
+/// What of a listener is drained by command: requests for it are refused.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct DrainedParts {
+    /// Everything.
+    pub all: bool,
+    /// These routes.
+    pub routes: HashSet<Arc<str>>,
 }
 
 impl Front {
@@ -76,12 +87,14 @@ impl Front {
         })
     }
 
-    /// Serves otherwise from the next request on. Connections that could not be made as they were end after the request
-    /// that is under way.
+    /// Serves otherwise from the next request on. Connections that could not be made as they were, and those to what is
+    /// drained now, end after the request that is under way.
     pub fn change(&self, serving: Serving) {
         self.seats.resize(serving.max_connections);
         let before = self.serving.swap(Arc::new(serving));
-        if !before.spec.meets_clients_as(&self.serving.load().spec) {
+        let now = self.serving.load();
+        let is_closing = now.drained.all && !before.drained.all;
+        if is_closing || !before.spec.meets_clients_as(&now.spec) {
             self.era.swap(Arc::new(self.closed.child_token())).cancel();
         }
     }

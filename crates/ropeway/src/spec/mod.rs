@@ -25,7 +25,7 @@ mod render;
 mod secrecy;
 pub mod server_tls;
 mod source;
-mod suggest;
+pub mod suggest;
 pub mod tls;
 pub mod tracing;
 mod tree;

@@ -11,7 +11,7 @@ use crate::filters::{self, Deps};
 use crate::net::forwarded::TrustedProxies;
 use crate::net::unix::Place;
 use crate::pipeline::{Pipeline, Step, Target};
-use crate::server::serving::Serving;
+use crate::server::serving::{DrainedParts, Serving};
 use crate::server::tls::Tls;
 use crate::spec::http_server::HttpServer;
 use crate::spec::pipeline::{END, FlowNode, Pipeline as PipelineSpec};
@@ -50,11 +50,12 @@ pub fn build(objects: &Objects, old: &Objects, before: &InForce, dialler: &Diall
     InForce { pipelines: Arc::new(pipelines), pools, departed: Pools::new() }
 }
 
-/// What `server` serves, where `before` is what was served there.
+/// What `server` serves, where `before` is what was served there, without what is `drained`.
 pub(super) fn serving(
     server: &Named<HttpServer>,
     before: Option<&Serving>,
     pipelines: &Arc<HashMap<String, Arc<Pipeline>>>,
+    drained: DrainedParts,
 ) -> Serving {
     let (name, spec) = (server.name.to_string(), &server.spec);
     let same = before.filter(|before| before.name == name && *before.spec == *spec);
@@ -73,6 +74,7 @@ pub(super) fn serving(
         send_timeout: spec.send_timeout.get(),
         answer_pause: Some(spec.answer_pause_timeout.get()).filter(|pause| !pause.is_zero()),
         max_connections: spec.max_connections.get() as usize,
+        drained,
         name,
     }
 }

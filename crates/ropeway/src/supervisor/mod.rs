@@ -10,6 +10,7 @@
 //! ```
 
 pub mod build;
+pub mod drains;
 pub mod files;
 pub mod forecast;
 pub mod handover;
@@ -24,9 +25,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use self::build::{InForce, build, place};
+use self::drains::{Drains, Schedule};
 use self::forecast::Turnover;
 use self::load::{Named, Objects};
 use self::plan::Plan;
@@ -38,7 +38,6 @@ use crate::spec::drain::Drain;
 use crate::spec::http_server::HttpServer;
 use crate::spec::types::FileMode;
 use crate::telemetry::Metrics;
-use crate::tunnel::drain::Pace;
 use crate::upstream::health::Knowledge;
 use crate::upstream::{Dialler, Pool};
 
@@ -49,6 +48,8 @@ pub struct Supervisor {
     dialler: Dialler,
     objects: Objects,
     in_force: InForce,
+    /// What is drained by command.
+    drains: Drains,
     listening: Vec<Listening>,
     /// Listeners that another process has opened for this one, by their configured addresses.
     adopted: Listeners,
@@ -79,6 +80,7 @@ pub struct Prepared {
     pub plan: Plan,
     objects: Objects,
     in_force: InForce,
+    drains: Drains,
     /// In the order of the documents.
     fronts: Vec<(Opened, Serving)>,
 }
@@ -107,6 +109,7 @@ impl Supervisor {
             dialler,
             objects: Objects::default(),
             in_force: InForce::default(),
+            drains: Drains::default(),
             listening: Vec::new(),
             adopted: Vec::new(),
             opened: 0,
@@ -139,10 +142,12 @@ impl Supervisor {
     pub fn prepare(&self, objects: Objects) -> Result<Prepared, PrepareError> {
         let plan = Plan::new(&self.objects, &objects);
         let in_force = build(&objects, &self.objects, &self.in_force, &self.dialler);
-        let fronts =
-            objects.served().map(|server| Ok((self.open(&server.spec)?, self.serving(server, &in_force))));
+        let drains = self.drains.following(&self.objects, &objects, &in_force.pools);
+        let fronts = objects
+            .served()
+            .map(|server| Ok((self.open(&server.spec)?, self.serving(server, &in_force, &drains))));
         let fronts = fronts.collect::<Result<_, _>>()?;
-        Ok(Prepared { plan, objects, in_force, fronts })
+        Ok(Prepared { plan, objects, in_force, drains, fronts })
     }
 
     fn open(&self, server: &HttpServer) -> Result<Opened, PrepareError> {
@@ -167,15 +172,18 @@ impl Supervisor {
         }
     }
 
-    fn serving(&self, server: &Named<HttpServer>, in_force: &InForce) -> Serving {
+    fn serving(&self, server: &Named<HttpServer>, in_force: &InForce, drains: &Drains) -> Serving {
         let before = self.listening.iter().find(|listening| listening.configured == place(&server.spec));
         let before = before.map(|before| before.front.serving.load());
-        build::serving(server, before.as_deref().map(Arc::as_ref), &in_force.pipelines)
+        build::serving(server, before.as_deref().map(Arc::as_ref), &in_force.pipelines, drains.parts(server))
     }
 
     /// Puts in force what was prepared.
     pub fn commit(&mut self, prepared: Prepared, workers: &Workers) {
-        let Prepared { objects, in_force, fronts, .. } = prepared;
+        let Prepared { objects, in_force, drains, fronts, .. } = prepared;
+        drains.log_since(&self.drains);
+        drains.mark(&in_force.pools);
+        self.drains = drains;
         let before = std::mem::replace(&mut self.in_force, in_force);
         let gone = std::mem::take(&mut self.listening);
         for (opened, serving) in fronts {
@@ -203,6 +211,7 @@ impl Supervisor {
         self.adopted.clear();
         self.objects = objects;
         self.retire(before, workers);
+        self.heed_drains(workers);
     }
 
     /// Tunnels outlive what they came through. What becomes of those whose server is gone is for its pool to say, as
@@ -278,17 +287,11 @@ impl Supervisor {
         self.listening.drain(..).for_each(|listening| listening.front.closed.cancel());
     }
 
-    /// How to let go of all tunnels from now on: they may have come through any of the listeners, so the longest time and
-    /// the highest rate count.
-    pub fn drain_pace(&self) -> Pace {
-        let drains = || self.objects.servers.iter().map(|server| &server.spec.drain);
-        let now = Instant::now();
-        let rate = drains().map(|drain| drain.max_rate).max().unwrap_or_default();
-        Pace {
-            end: now + drains().map(|drain| drain.window).max().unwrap_or_default().get(),
-            max_rate: rate.per_second().into(),
-            deadline: now + drains().map(Drain::deadline).max().unwrap_or_default().get(),
-        }
+    /// How to let go of all tunnels: they may have come through any of the listeners, so the longest time and the highest
+    /// rate count.
+    pub fn drain_schedule(&self) -> Schedule {
+        let drains = self.objects.servers.iter().map(|server| &server.spec.drain);
+        Schedule::longest(drains).unwrap_or(Schedule::of(&Drain::default()))
     }
 
     /// How long workers are to look for events before they sleep. They serve all listeners, so the longest counts.

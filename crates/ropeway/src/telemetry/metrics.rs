@@ -24,6 +24,7 @@ pub struct Metrics {
     ejected: Family<ServerLabels, Gauge>,
     ejections: Family<ServerLabels, Counter>,
     failures: Family<ServerLabels, Counter>,
+    drained: Family<DrainLabels, Gauge>,
     messages: Family<DirectionLabels, Counter>,
     bytes: Family<DirectionLabels, Counter>,
 }
@@ -72,6 +73,13 @@ struct ServerLabels {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct DrainLabels {
+    object: &'static str,
+    name: String,
+    pool: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct DirectionLabels {
     direction: &'static str,
 }
@@ -100,6 +108,9 @@ impl Metrics {
         let failures = Family::default();
         let text = "Failures of a server that can make it ejected";
         registry.register("server_failures", text, failures.clone());
+        let drained = Family::default();
+        let text = "Connections that are left of what is drained by command";
+        registry.register("drained_connections", text, drained.clone());
         let messages = Family::default();
         registry.register("messages", "Data messages passed on", messages.clone());
         let bytes = Family::default();
@@ -116,6 +127,7 @@ impl Metrics {
             ejected,
             ejections,
             failures,
+            drained,
             messages,
             bytes,
         })
@@ -162,6 +174,17 @@ impl Metrics {
         self.ejected.get_or_create(&labels).set(i64::from(is_ejected));
         self.ejections.get_or_create(&labels).inner().store(ejections, Ordering::Relaxed);
         self.failures.get_or_create(&labels).inner().store(failures, Ordering::Relaxed);
+    }
+
+    /// Forgets all that is known of what is drained.
+    pub fn forget_drains(&self) {
+        self.drained.clear();
+    }
+
+    /// Takes note of how many connections are left of what is drained.
+    pub fn drained(&self, object: &'static str, name: &str, pool: &str, left: usize) {
+        let labels = DrainLabels { object, name: name.to_owned(), pool: pool.to_owned() };
+        self.drained.get_or_create(&labels).set(i64::try_from(left).unwrap_or(i64::MAX));
     }
 
     /// All figures in the OpenMetrics text format.

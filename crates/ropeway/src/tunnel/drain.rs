@@ -36,8 +36,21 @@ pub struct Drain {
 pub enum Whose {
     /// Every one.
     All,
-    /// Those of a server.
+    /// Those of a server, as its pool keeps them.
     Server(Arc<Account>),
+    /// Those of every server of this name in the pool with this identity.
+    Named {
+        /// The pool.
+        pool: String,
+        /// The server's address within the pool.
+        server: String,
+    },
+    /// Those of the pool with this identity.
+    Pool(String),
+    /// Those that came by this route.
+    Route(String),
+    /// Those that came by a route of this `HTTPServer`.
+    Listener(String),
 }
 
 /// How fast tunnels end.
@@ -52,7 +65,8 @@ pub struct Pace {
 }
 
 impl Drain {
-    /// Ends those tunnels that are in `registry`. It is over when its time is, or when it is called off.
+    /// Ends those tunnels that are in `registry`. It is over when it is called off; that of a [`Whose::Server`] also when
+    /// its time is.
     ///
     /// Cancel safe: dropped, those that were not told yet live on.
     pub(super) async fn run(self, registry: Rc<Registry>) {
@@ -62,8 +76,8 @@ impl Drain {
                 let pause = rota.next(registry.untold(&self.whose), |entry| {
                     entry.tell(Cause::Drain(self.why));
                 });
-                // A tunnel that begins later finds out by itself: `Account::left`.
-                if rota.is_over() && !matches!(self.whose, Whose::All) {
+                // A tunnel of its that begins later finds out by itself: `Account::left`.
+                if rota.is_over() && matches!(self.whose, Whose::Server(_)) {
                     break;
                 }
                 sleep(pause).await;

@@ -32,6 +32,8 @@ pub enum Why {
     ServerRemoved,
     /// The server is not well.
     ServerUnhealthy,
+    /// What it came by, or its server, is drained by command.
+    Command,
 }
 
 impl Cause {
@@ -53,6 +55,7 @@ impl Cause {
             Cause::Drain(Why::Shutdown) => "drain:shutdown",
             Cause::Drain(Why::ServerRemoved) => "drain:server_removed",
             Cause::Drain(Why::ServerUnhealthy) => "drain:server_unhealthy",
+            Cause::Drain(Why::Command) => "drain:command",
             Cause::Panic => "panic",
         }
     }
@@ -92,6 +95,7 @@ impl Why {
             Why::Shutdown => "gateway stops",
             Why::ServerRemoved => "server removed",
             Why::ServerUnhealthy => "server not well",
+            Why::Command => "drained",
         }
     }
 }

@@ -291,8 +291,17 @@ impl Whose {
         match self {
             Whose::All => true,
             Whose::Server(account) => Arc::ptr_eq(account, entry.account.account()),
+            Whose::Named { pool, server } => entry.account.pool == *pool && entry.account.server == *server,
+            Whose::Pool(pool) => entry.account.pool == *pool,
+            Whose::Route(route) => *entry.route == **route,
+            Whose::Listener(listener) => is_of(&entry.route, listener),
         }
     }
+}
+
+/// Whether a route, `server/rule/path`, is one of this `HTTPServer`.
+pub fn is_of(route: &str, listener: &str) -> bool {
+    route.strip_prefix(listener).is_some_and(|rest| rest.starts_with('/'))
 }
 
 impl Entry {

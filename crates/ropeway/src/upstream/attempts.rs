@@ -46,6 +46,9 @@ impl<'a> Attempts<'a> {
             self.tried += 1;
             return Some((server, claim));
         }
+        if self.fault == Fault::NoServer && self.pool.has_drained() {
+            self.fault = Fault::Drained;
+        }
         None
     }
 }

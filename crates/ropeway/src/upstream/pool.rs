@@ -184,6 +184,18 @@ impl Pool {
         &self.servers
     }
 
+    /// Takes those of its servers out of use by command that `is_drained` says, and no others.
+    pub fn set_drained(&self, is_drained: impl Fn(&Server) -> bool) {
+        for server in &self.servers {
+            server.health().set_drained(is_drained(server));
+        }
+    }
+
+    /// Whether a server could be used if it were not drained.
+    pub(super) fn has_drained(&self) -> bool {
+        self.servers.iter().any(|server| server.health().is_only_drained())
+    }
+
     /// Servers that it has no more, and that still have tunnels.
     pub fn leaving(&self) -> impl Iterator<Item = &Account> {
         let accounts = self.leaving.iter().map(|standing| &*standing.account);

@@ -172,6 +172,7 @@ impl Value for Why {
             Why::Shutdown => 0,
             Why::ServerRemoved => 1,
             Why::ServerUnhealthy => 2,
+            Why::Command => 3,
         });
     }
 
@@ -180,6 +181,7 @@ impl Value for Why {
             0 => Why::Shutdown,
             1 => Why::ServerRemoved,
             2 => Why::ServerUnhealthy,
+            3 => Why::Command,
             _ => return Err(Unreadable::Malformed),
         })
     }
@@ -292,6 +294,7 @@ mod tests {
             Cause::Drain(Why::Shutdown),
             Cause::Drain(Why::ServerRemoved),
             Cause::Drain(Why::ServerUnhealthy),
+            Cause::Drain(Why::Command),
             Cause::Panic,
         ];
         check(&causes);

@@ -33,6 +33,9 @@ const UNWELL: u8 = 1;
 /// A server is not used: it is ejected.
 const EJECTED: u8 = 2;
 
+/// A server is not used: it is drained by command.
+const DRAINED: u8 = 4;
+
 /// What a server gets that has just come into use, in hundredths of its share.
 const LEAST: u64 = 10;
 
@@ -112,6 +115,21 @@ impl Health {
     /// Whether it is ejected.
     pub fn is_ejected(&self) -> bool {
         self.against.load(Ordering::Relaxed) & EJECTED != 0
+    }
+
+    /// Whether it is drained by command.
+    pub fn is_drained(&self) -> bool {
+        self.against.load(Ordering::Relaxed) & DRAINED != 0
+    }
+
+    /// Whether nothing else speaks against using it than that it is drained.
+    pub fn is_only_drained(&self) -> bool {
+        self.against.load(Ordering::Relaxed) == DRAINED
+    }
+
+    /// It is drained by command, or not any more.
+    pub fn set_drained(&self, is_drained: bool) {
+        self.set(DRAINED, is_drained);
     }
 
     /// What it is to get of its share, in hundredths, where one that comes into use gets it over `slow_start`.

@@ -278,12 +278,12 @@ impl State {
     /// A server whose time is up, on trial from now on.
     fn try_one(&mut self, now: Instant) -> Option<String> {
         for conduct in &mut self.servers {
-            let is_well = conduct.health.is_well();
+            let may_be_tried = conduct.health.is_well() && !conduct.health.is_drained();
             let Some(ejected) = &mut conduct.ejected else { continue };
             if ejected.on_trial || ejected.until > now {
                 continue;
             }
-            if is_well {
+            if may_be_tried {
                 ejected.on_trial = true;
                 return Some(conduct.server.clone());
             }

@@ -6,8 +6,20 @@ use std::{env, fs};
 
 use super::process::{Process, run};
 
-const COMMANDS: &[&str] =
-    &["", "run", "status", "plan", "reload", "check", "demo", "echo", "schema", "completions"];
+const COMMANDS: &[&str] = &[
+    "",
+    "run",
+    "status",
+    "plan",
+    "reload",
+    "drain",
+    "undrain",
+    "check",
+    "demo",
+    "echo",
+    "schema",
+    "completions",
+];
 
 /// `UPDATE_EXPECTED=1` writes the files anew.
 #[test]

@@ -1,5 +1,6 @@
 //! A running gateway, asked and told over its control socket.
 
+mod drain;
 mod plan;
 
 use std::fs;

@@ -99,9 +99,10 @@ fn operations_has_every_metric() {
     metrics.ended("client", "closed".into());
     metrics.reloaded("ok");
     metrics.tls_handshake("ok");
+    metrics.drained("gateway", "", "", 0);
     let text = metrics.text(Live::default());
     let names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
-    assert_eq!(names.len(), 7, "{text}");
+    assert_eq!(names.len(), 8, "{text}");
     for name in names {
         let (name, kind) = name.split_once(' ').unwrap();
         let end = if kind == "counter" { "_total" } else { "" };
@@ -154,6 +155,7 @@ fn faults() -> Vec<Fault> {
         Fault::Stopping,
         Fault::NoRoom,
         Fault::NoServer,
+        Fault::Drained,
         Fault::NoCapacity,
         Fault::ConnectFailed,
         Fault::ConnectTimeout,
@@ -177,7 +179,7 @@ fn stands_in_the_list(fault: &Fault) {
         Fault::BodyDeclared | Fault::OriginRefused | Fault::PipelineMissing | Fault::NoReply => {}
         Fault::Stopping | Fault::NoServer | Fault::ConnectFailed | Fault::ConnectTimeout => {}
         Fault::ServerTls | Fault::HeadTooLarge | Fault::PreflightRefused => {}
-        Fault::NoRoom | Fault::NoCapacity | Fault::HandshakeTimeout | Fault::NoAnswer => {}
+        Fault::Drained | Fault::NoRoom | Fault::NoCapacity | Fault::HandshakeTimeout | Fault::NoAnswer => {}
         Fault::AnswerMalformed | Fault::AnswerInvalid(_) => {}
         Fault::AnswerTimeout | Fault::AnswerTooLarge | Fault::TransferCoding | Fault::ConnectMethod => {}
         Fault::BodyTooLarge | Fault::BodyTimeout | Fault::BodyBroken | Fault::BodySpent => {}
@@ -188,7 +190,7 @@ fn stands_in_the_list(fault: &Fault) {
 }
 
 /// One of each; `violation` with one of its rules for all.
-fn causes() -> [Cause; 7] {
+fn causes() -> [Cause; 8] {
     [
         Cause::Closed(Side::Client, Some(CloseCode::GOING_AWAY)),
         Cause::Vanished(Side::Client),
@@ -196,6 +198,7 @@ fn causes() -> [Cause; 7] {
         Cause::Drain(Why::Shutdown),
         Cause::Drain(Why::ServerRemoved),
         Cause::Drain(Why::ServerUnhealthy),
+        Cause::Drain(Why::Command),
         Cause::Panic,
     ]
 }

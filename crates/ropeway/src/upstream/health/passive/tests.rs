@@ -313,3 +313,13 @@ fn many_threads_leave_it_exact() {
     assert_eq!(is_out, ward.healths[0].is_ejected());
     assert_eq!(ward.passive.changes.count() - before, 2 * passed + u64::from(is_out), "out and in again");
 }
+
+#[test]
+fn a_drained_server_is_not_tried() {
+    let ward = Ward::new(3, 50);
+    ward.eject("a", 0.0);
+    ward.healths[0].set_drained(true);
+    assert_eq!(ward.passive.state().try_one(ward.at(31.0)), None);
+    ward.healths[0].set_drained(false);
+    assert_eq!(ward.passive.state().try_one(ward.at(40.0)).as_deref(), Some("a"));
+}
