@@ -134,6 +134,9 @@ pub struct Forecast {
     pub pools: Vec<PoolTunnels>,
     /// For all live tunnels.
     pub tunnels: Tunnels,
+    /// How many of them an upgrade would move into the new process.
+    #[serde(default)]
+    pub movable: usize,
     /// Warnings and notes about the configuration, for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub findings: String,
@@ -215,8 +218,8 @@ impl From<Question> for Documents {
 }
 
 impl Forecast {
-    /// What `forecast` tells, and what was found in the configuration.
-    pub fn of(forecast: &forecast::Forecast, findings: String) -> Self {
+    /// What `forecast` tells, how many tunnels can move, and what was found in the configuration.
+    pub fn of(forecast: &forecast::Forecast, movable: usize, findings: String) -> Self {
         let pools = forecast.pools.iter();
         Forecast {
             changed: !forecast.plan.is_empty(),
@@ -225,6 +228,7 @@ impl Forecast {
                 .map(|(pool, fates)| PoolTunnels { pool: pool.clone(), tunnels: fates.into() })
                 .collect(),
             tunnels: (&forecast.total()).into(),
+            movable,
             findings,
         }
     }

@@ -62,6 +62,12 @@ impl Gateway {
         sent.map(|()| tunnels.len())
     }
 
+    /// How many tunnels an upgrade would move.
+    pub fn movable(&self) -> usize {
+        // Without a descriptor for a runtime there is none for their copies.
+        runtime().map_or(0, |runtime| runtime.block_on(self.registries().movable()).movable)
+    }
+
     /// Goes on with tunnels that another process has given away.
     ///
     /// # Errors

@@ -54,7 +54,9 @@ fn show(forecast: Forecast) {
     };
     forecast.pools.iter().for_each(|pool| row(&pool.pool, pool.tunnels));
     row("all tunnels", forecast.tunnels);
+    let (movable, Tunnels { keep, drain, close }) = (forecast.movable, forecast.tunnels);
     print!("{}\n{pools}\n{summary}\n", object_table(forecast.changes));
+    println!("an upgrade would move {movable} of {} tunnels; others would drain", keep + drain + close);
 }
 
 /// The gateway's answer.
@@ -62,7 +64,7 @@ pub(super) fn forecast(gateway: &Gateway, documents: &Documents) -> Result<Forec
     let loaded = load(&documents.sources);
     let findings = loaded.diagnostics.render(documents.colour);
     match check_loaded(&loaded) {
-        Ok(()) => Ok(Forecast::of(&gateway.forecast(&loaded.objects), findings)),
+        Ok(()) => Ok(Forecast::of(&gateway.forecast(&loaded.objects), gateway.movable(), findings)),
         Err(failure) => Err(Failure { findings, ..failure }),
     }
 }

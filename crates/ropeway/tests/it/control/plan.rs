@@ -38,7 +38,7 @@ fn plan_says_what_would_change_and_changes_nothing() {
     assert_eq!((same.code, &*same.err), (Some(0), ""));
     let kept = "KIND        NAME   FATE\nHTTPServer  front  kept\nPipeline    chat   kept\n\n\
                 POOL             KEEP  DRAIN  CLOSE\nchat/proxy#main  2     0      0\nall tunnels      2     0      0\n\n\
-                2 kept\n";
+                2 kept\nan upgrade would move 2 of 2 tunnels; others would drain\n";
     assert_eq!(same.out, kept);
 
     let elsewhere = gateway.documents("onRemoved: { action: close }").replace("127.0.0.1:", "127.0.0.2:");
@@ -64,6 +64,7 @@ fn plan_says_what_would_change_and_changes_nothing() {
         "objects": objects.map(|(kind, name, fate)| json!({ "kind": kind, "name": name, "fate": fate })),
         "pools": [{ "pool": "chat/proxy#main", "keep": 0, "drain": 0, "close": 2 }],
         "tunnels": { "keep": 0, "drain": 0, "close": 2 },
+        "movable": 2,
     });
     assert_eq!((ended.code, parse(&ended.out.replace('\n', " "))), (Some(2), expected), "{}", ended.err);
 
