@@ -94,6 +94,8 @@ enum News {
         objects: Vec<(&'static str, String)>,
         drains: Vec<Drained>,
     },
+    /// The gateway drains, until then at most.
+    Stopping { deadline: tokio::time::Instant },
     /// To serve the control socket, with orders that go there.
     Control(ControlSocket, Orders),
 }
@@ -273,8 +275,13 @@ impl Gateway {
     }
 
     /// Accepts no more, and lets go of the tunnels as `drain` says, until there are none, its deadline has come, or `hurry`
-    /// is cancelled. Tells `progress` now and then how many are left.
-    pub fn drain(&mut self, hurry: &CancellationToken, mut progress: impl FnMut(usize)) {
+    /// is cancelled. Tells `progress` now and then how many are left, and has `wait` spend the time between two looks.
+    pub fn drain(
+        &mut self,
+        hurry: &CancellationToken,
+        mut progress: impl FnMut(usize),
+        mut wait: impl FnMut(&Gateway, Duration),
+    ) {
         self.ready.store(false, Ordering::Relaxed);
         self.supervisor.close();
         let pace = self.supervisor.drain_schedule().pace(tokio::time::Instant::now(), self.workers.count());
@@ -282,10 +289,12 @@ impl Gateway {
         let (whose, called_off) = (Whose::All, CancellationToken::new());
         let drain = Drain { whose, why: Why::Shutdown, pace, called_off };
         registries.ask(|| Ask::Drain(drain.clone()));
+        // Without a control thread there is nobody to be told.
+        let _ = self.news.send(News::Stopping { deadline: pace.deadline });
         let mut told = Instant::now();
         progress(registries.tunnels());
         while registries.tunnels() > 0 && !hurry.is_cancelled() && pace.deadline.into_std() > Instant::now() {
-            thread::sleep(LOOK);
+            wait(self, LOOK);
             if told.elapsed() >= BETWEEN_PROGRESS {
                 told = Instant::now();
                 progress(registries.tunnels());
@@ -346,6 +355,7 @@ impl Gateway {
                                 // With the first pools the gateway begins; so far another process may have answered.
                                 admin.take().into_iter().for_each(&serve_admin);
                             }
+                            News::Stopping { deadline } => state.stopping.set(Some(deadline)),
                             News::Control(socket, orders) => {
                                 let serving =
                                     admin::control::serve(socket, orders, state.clone(), lifecycle.clone());

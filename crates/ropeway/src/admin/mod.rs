@@ -5,7 +5,7 @@ pub mod operations;
 pub mod socket;
 mod status;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::lifecycle::Lifecycle;
 use crate::net::reply::{Reply, ReplyBody};
@@ -50,13 +50,15 @@ pub struct Admin {
     pub objects: RefCell<Vec<(&'static str, String)>>,
     /// What is drained by command.
     pub drains: RefCell<Vec<Drained>>,
+    /// When all tunnels of a gateway that stops are to have ended.
+    pub stopping: Cell<Option<Instant>>,
 }
 
 impl Admin {
     /// Nothing is in force yet.
     pub fn new(metrics: Arc<Metrics>, ready: Arc<AtomicBool>, registries: Registries) -> Self {
         let (pools, departed, objects, drains) = Default::default();
-        Admin { metrics, ready, registries, pools, departed, objects, drains }
+        Admin { metrics, ready, registries, pools, departed, objects, drains, stopping: Cell::default() }
     }
 }
 

@@ -30,6 +30,10 @@ pub(super) fn status(admin: &Admin, tunnels: u64, routes: &BTreeMap<Arc<str>, us
         ("drained".to_owned(), drained.collect()),
         ("pools".to_owned(), by_identity(admin.pools.borrow().iter(), of_pool).into()),
     ]);
+    if let Some(deadline) = admin.stopping.get() {
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        status.insert("stopping".into(), json!({ "left": tunnels, "deadline_in_s": left.as_secs() }));
+    }
     let departed = admin.departed.borrow();
     let departed = by_identity(departed.iter().filter(|pool| pool.has_tunnels()), of_departed);
     if !departed.is_empty() {

@@ -65,7 +65,12 @@ pub(super) fn default_path() -> PathBuf {
 pub(super) fn status(control: &Control) -> ExitCode {
     control.ask(Method::GET, "/status", |status| {
         println!("{}", if status["ready"] == true { "ready" } else { "not ready" });
-        println!("tunnels: {}\n", status["tunnels"]);
+        println!("tunnels: {}", status["tunnels"]);
+        if let stopping @ Value::Object(_) = &status["stopping"] {
+            let [left, within] = [&stopping["left"], &stopping["deadline_in_s"]];
+            println!("the gateway stops: {left} tunnels are left, which end within {within}s");
+        }
+        println!();
         let mut objects = Table::new(["KIND", "NAME"]);
         each(&status["objects"], |object| objects.row([text(&object["kind"]), text(&object["name"])]));
         let mut routes = Table::new(["ROUTE", "TUNNELS"]);

@@ -10,6 +10,7 @@ mod notify;
 mod plan;
 mod run;
 pub mod schema;
+mod stop;
 mod table;
 
 use std::io::IsTerminal;

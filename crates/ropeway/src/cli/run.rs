@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 
 use super::control::{OFF, default_path};
 use super::plan::forecast;
+use super::stop::{Outcome, Reply, answer, stop};
 use super::{Run, activation, drain, notify};
 use crate::admin::operations::{Changes, Failure, Order, Orders, Upgraded};
 use crate::admin::socket::ControlSocket;
@@ -30,16 +29,6 @@ use crate::tunnel::frozen::Frozen;
 
 /// How often to look whether files have changed.
 const LOOK: Duration = Duration::from_millis(500);
-
-/// Longer than any drain.
-const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 86_400);
-
-/// How a gateway came to carry no more.
-enum Outcome {
-    Stopped,
-    /// Another process has taken over.
-    HandedOver(Outgoing),
-}
 
 /// Carries traffic until it is told to stop.
 pub(super) fn run(run: &Run) -> ExitCode {
@@ -97,24 +86,7 @@ fn carry(run: &Run, incoming: &mut Option<Incoming>) -> Result<(), String> {
         keeper.serve_control(&gateway, socket);
     }
     let outcome = keeper.serve(&mut gateway, &requests);
-    let hurry = CancellationToken::new();
-    match outcome {
-        Outcome::Stopped => {
-            notify::stopping();
-            tracing::info!("draining; a second signal stops at once");
-        }
-        Outcome::HandedOver(mut outgoing) => {
-            gateway.settle(&hurry);
-            match gateway.send_rest(&mut outgoing) {
-                Ok(tunnels) => tracing::info!(tunnels, "upgrade: the rest has moved that can"),
-                Err(error) => tracing::error!("upgrade: {error}: what is left is drained"),
-            }
-            hurry_when_forced(outgoing, &hurry);
-        }
-    }
-    gateway.drain(&hurry, |tunnels| tracing::info!(tunnels, "draining"));
-    tracing::info!("stopping");
-    gateway.stop();
+    stop(gateway, requests, outcome);
     Ok(())
 }
 
@@ -165,7 +137,7 @@ fn begin(
 }
 
 /// Goes on with tunnels that are this process's now.
-fn take_in(gateway: &Gateway, tunnels: Vec<Frozen>) {
+pub(super) fn take_in(gateway: &Gateway, tunnels: Vec<Frozen>) {
     let count = tunnels.len();
     if let Err(error) = gateway.take_in(tunnels) {
         tracing::error!(%error, tunnels = count, "tunnels of the older process are lost");
@@ -181,20 +153,6 @@ fn listen_to(mut predecessor: Predecessor, orders: Orders) -> io::Result<()> {
         let _ = orders.send(Order::Alone);
     };
     thread::Builder::new().name("predecessor".into()).spawn(listen).map(drop)
-}
-
-/// What is left here is to end at once when the new process asks for it.
-fn hurry_when_forced(mut outgoing: Outgoing, hurry: &CancellationToken) {
-    let hurry = hurry.clone();
-    let listen = move || {
-        if outgoing.wait_for_force(Instant::now() + FOR_EVER) {
-            tracing::info!("another upgrade is forced: ending what is left");
-            hurry.cancel();
-        }
-    };
-    if let Err(error) = thread::Builder::new().name("successor".into()).spawn(listen) {
-        tracing::error!(%error, "the new process cannot be listened to");
-    }
 }
 
 /// Looks after a gateway that runs.
@@ -316,16 +274,6 @@ impl Keeper<'_> {
         if let Some(files) = &mut self.files {
             files.name(gateway.files());
         }
-    }
-}
-
-/// Where what came of an order goes.
-type Reply<T> = oneshot::Sender<Result<T, Failure>>;
-
-fn answer<T>(reply: Option<Reply<T>>, result: Result<T, Failure>) {
-    if let Some(reply) = reply {
-        // Who asked and left does not want to know.
-        let _ = reply.send(result);
     }
 }
 

@@ -79,7 +79,7 @@ impl<'a> Turnover<'a> {
     fn words(&self) -> HashMap<*const Account, Vec<Word>> {
         let taking_over = self.taking_over.iter().flat_map(|pool| pool.words());
         let dissolved = self.dissolved.iter().flat_map(|pool| pool.last_words());
-        let dissolved = dissolved.map(|(account, word)| (account, Vec::from_iter(word)));
+        let dissolved = dissolved.map(|(account, word)| (account, vec![word]));
         taking_over.chain(dissolved).map(|(account, words)| (ptr::from_ref(&**account), words)).collect()
     }
 }

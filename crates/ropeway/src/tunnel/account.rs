@@ -44,10 +44,17 @@ pub trait Observer: fmt::Debug + Send + Sync {
 /// An account whose tunnels are to end.
 #[derive(Debug)]
 struct Leaving {
+    told: Told,
+    called_off: CancellationToken,
+}
+
+/// Why and when tunnels are to end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Told {
     why: Why,
+    began: Instant,
     /// From then on there are to be none.
     end: Instant,
-    called_off: CancellationToken,
 }
 
 /// What the tunnels of an account are told together.
@@ -107,13 +114,16 @@ impl Account {
     }
 
     /// Has its tunnels end, spread over `window`, those included that begin meanwhile; one that begins later ends at
-    /// once. `false` if they were told so before.
+    /// once. `false` if they do so already. Told for the same reason again, with another window, that counts from when
+    /// they were told first.
     pub fn leave(self: &Arc<Self>, why: Why, window: Duration, registries: &Registries) -> bool {
-        if self.leaving.load().as_ref().is_some_and(|leaving| leaving.why == why) {
+        let told = self.told();
+        let now = told_to_leave(told, why, window);
+        if told == Some(now) {
             return false;
         }
-        let (pace, called_off) = (Pace::over(window), CancellationToken::new());
-        let leaving = Leaving { why, end: pace.end, called_off: called_off.clone() };
+        let (pace, called_off) = (Pace::until(now.end), CancellationToken::new());
+        let leaving = Leaving { told: now, called_off: called_off.clone() };
         if let Some(before) = self.leaving.swap(Some(Arc::new(leaving))) {
             before.called_off.cancel();
         }
@@ -124,7 +134,7 @@ impl Account {
 
     /// Calls off what [`Account::leave`] has begun for this reason: tunnels that were not told yet live on.
     pub fn stay(&self, why: Why) {
-        if self.leaving.load().as_ref().is_some_and(|leaving| leaving.why == why)
+        if self.told().is_some_and(|told| told.why == why)
             && let Some(before) = self.leaving.swap(None)
         {
             before.called_off.cancel();
@@ -144,27 +154,24 @@ impl Account {
 
     /// What would become of its tunnels if it were told these words, one after the other. Changes nothing.
     pub fn outlook(&self, words: &[Word]) -> Outlook {
-        let now = Instant::now();
-        let told = self.leaving.load().as_ref().map(|leaving| (leaving.why, leaving.end));
-        let told = words.iter().fold(told, |told, word| match (*word, told) {
-            (Word::Leave(why, _), Some((before, _))) if why == before => told,
-            (Word::Leave(why, window), _) => Some((why, now + window)),
-            (Word::Stay(why), _) => told.filter(|(before, _)| *before != why),
+        let told = words.iter().fold(self.told(), |told, word| match *word {
+            Word::Leave(why, window) => Some(told_to_leave(told, why, window)),
+            Word::Stay(why) => told.filter(|told| told.why != why),
         });
         match told {
             None => Outlook::Keep,
-            Some((_, end)) if end > now => Outlook::Drain,
+            Some(told) if told.end > Instant::now() => Outlook::Drain,
             Some(_) => Outlook::Close,
         }
     }
 
+    fn told(&self) -> Option<Told> {
+        self.leaving.load().as_ref().map(|leaving| leaving.told)
+    }
+
     /// Why a tunnel that begins now is to end at once, if it is.
     pub(super) fn left(&self) -> Option<Why> {
-        self.leaving
-            .load()
-            .as_ref()
-            .filter(|leaving| leaving.end <= Instant::now())
-            .map(|leaving| leaving.why)
+        self.told().filter(|told| told.end <= Instant::now()).map(|told| told.why)
     }
 
     pub(super) fn generation(&self) -> u32 {
@@ -180,6 +187,13 @@ impl Account {
     pub fn count(&self) -> &Count {
         &self.live
     }
+}
+
+/// What it comes to if tunnels that were `told` something are told to leave.
+fn told_to_leave(told: Option<Told>, why: Why, window: Duration) -> Told {
+    let same = told.filter(|told| told.why == why);
+    let began = same.map_or_else(Instant::now, |told| told.began);
+    Told { why, began, end: began + window }
 }
 
 impl Claim {
@@ -250,7 +264,8 @@ mod tests {
             (&[][..], Outlook::Keep),
             (&[leave(60)], Outlook::Drain),
             (&[leave(0)], Outlook::Close),
-            (&[leave(60), leave(0)], Outlook::Drain),
+            (&[leave(60), leave(0)], Outlook::Close),
+            (&[leave(0), leave(60)], Outlook::Drain),
             (&[leave(0), stay], Outlook::Keep),
             (&[leave(60), Word::Stay(Why::ServerUnhealthy)], Outlook::Drain),
             (&[Word::Leave(Why::ServerUnhealthy, Duration::ZERO), leave(60)], Outlook::Drain),

@@ -91,9 +91,8 @@ impl Drain {
 }
 
 impl Pace {
-    /// Evenly over `window` from now on.
-    pub fn over(window: Duration) -> Self {
-        let end = Instant::now() + window;
+    /// Evenly until then.
+    pub fn until(end: Instant) -> Self {
         Pace { end, max_rate: f64::INFINITY, deadline: end }
     }
 }

@@ -117,18 +117,18 @@ impl Pool {
             (server.account(), vec![Word::Stay(Why::ServerRemoved), self.verdict(condition)])
         });
         let leaving = self.leaving.iter().map(|standing| &standing.account);
-        staying.chain(leaving.map(|account| (account, self.dismissal().into_iter().collect())))
+        staying.chain(leaving.map(|account| (account, vec![self.dismissal()])))
     }
 
     /// Is in force no more, and no other pool stands for it.
     pub fn dissolve(&self, registries: &Registries) {
-        for (account, words) in self.last_words() {
-            words.into_iter().for_each(|word| tell(account, word, registries));
+        for (account, word) in self.last_words() {
+            tell(account, word, registries);
         }
     }
 
     /// What it tells the tunnels of each account when it is dissolved.
-    pub fn last_words(&self) -> impl Iterator<Item = (&Arc<Account>, Option<Word>)> {
+    pub fn last_words(&self) -> impl Iterator<Item = (&Arc<Account>, Word)> {
         self.servers.iter().map(|server| (server.account(), self.dismissal()))
     }
 
@@ -136,12 +136,15 @@ impl Pool {
     /// meet their fate.
     pub fn take_on(&self, account: &Arc<Account>, registries: &Registries) {
         account.set_policy(&self.policy);
-        self.dismissal().into_iter().for_each(|word| tell(account, word, registries));
+        tell(account, self.dismissal(), registries);
     }
 
-    /// What tunnels of a removed server are told, if anything.
-    fn dismissal(&self) -> Option<Word> {
-        window(self.spec.on_removed, Action::Drain).map(|window| Word::Leave(Why::ServerRemoved, window))
+    /// What tunnels of a removed server are told.
+    fn dismissal(&self) -> Word {
+        match window(self.spec.on_removed, Action::Drain) {
+            Some(window) => Word::Leave(Why::ServerRemoved, window),
+            None => Word::Stay(Why::ServerRemoved),
+        }
     }
 
     /// Draws the consequences of a verdict about `server` for its live tunnels.

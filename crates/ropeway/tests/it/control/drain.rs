@@ -446,6 +446,54 @@ fn a_drain_outlives_an_upgrade() {
     clients.iter_mut().for_each(|client| assert_eq!(farewell(client), (1001, "drained".into())));
 }
 
+#[test]
+fn a_drain_obeys_what_is_set_meanwhile() {
+    let gateway = Drainable::start("drain-pace-changed");
+    let mut client = gateway.open(gateway.ports[0], "/ws");
+    let all = [gateway.servers[0].address, gateway.servers[1].address];
+    let set = |window: &str| {
+        let text = documents(gateway.ports, &all, "", "")
+            .replace("{ window: 0 }", &format!("{{ window: {window} }}"));
+        gateway.folder.write("main.yaml", &text);
+        assert_eq!(gateway.run(&["reload"]).code, Some(0));
+    };
+    set("24h");
+    assert_eq!(gateway.order(&["drain", "listener", "front"])[0]["window_s"], 86400.0);
+    echo(&mut client);
+    set("1h");
+    assert_eq!(gateway.status()["drained"][0]["window_s"], 3600.0);
+    echo(&mut client);
+    set("0");
+    assert_eq!(farewell(&mut client), (1001, "drained".into()));
+}
+
+/// Whoever asks a gateway that stops is answered at once.
+#[test]
+fn a_gateway_that_stops_still_answers() {
+    let gateway = Drainable::start("drain-answers");
+    let all = [gateway.servers[0].address, gateway.servers[1].address];
+    let text = documents(gateway.ports, &all, "", "").replace("{ window: 0 }", "{ window: 24h }");
+    gateway.folder.write("main.yaml", &text);
+    assert_eq!(gateway.run(&["reload"]).code, Some(0));
+    let mut clients = gateway.open_many(3);
+    gateway.process.signal(Signal::TERM);
+    gateway.process.err("draining; a second signal stops at once");
+    let status = eventually("that it stops", || Some(gateway.status()).filter(|s| s["stopping"].is_object()));
+    assert_eq!((&status["ready"], &status["stopping"]["left"]), (&false.into(), &3.into()), "{status}");
+    let table = gateway.run(&["status"]).out;
+    assert!(table.starts_with("not ready\ntunnels: 3\nthe gateway stops: 3 tunnels are left, "), "{table}");
+    let planned = gateway.run(&["plan", &gateway.folder.path("main.yaml")]);
+    assert_eq!(planned.code, Some(0), "{}", planned.err);
+    for order in [&["reload"][..], &["upgrade"], &["drain", "gateway"], &["undrain", "gateway"]] {
+        let ended = gateway.run(order);
+        assert_eq!(ended.code, Some(1), "{order:?}");
+        assert!(ended.err.contains("the gateway stops, and changes nothing"), "{order:?}: {}", ended.err);
+    }
+    clients.iter_mut().for_each(echo);
+    gateway.process.signal(Signal::TERM);
+    assert_eq!(gateway.process.wait().code, Some(130));
+}
+
 /// A gateway that is drained by command stops as any other.
 #[test]
 fn a_drained_gateway_can_be_stopped() {

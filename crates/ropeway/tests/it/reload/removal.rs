@@ -94,6 +94,31 @@ fn the_ends_are_spread_over_the_window_and_idle_ones_come_first() {
     }
 }
 
+/// The ends that are under way follow what the pool says now: sooner, or not at all.
+#[test]
+fn a_drain_under_way_obeys_a_changed_pool() {
+    const WINDOW: Duration = Duration::from_secs(2);
+    let (_servers, addresses) = echoes(2);
+    let of = |servers: &[_], fields: &str| documents(&[pool(servers, fields)], "", "");
+    let mut gateway = TestGateway::start(&of(&addresses[..1], ""));
+    let mut clients = open_many(&gateway, 3);
+    gateway.reload(&of(&addresses[1..], ", onRemoved: { window: 24h }"));
+    clients.iter_mut().for_each(|client| echo(client, b"still here"));
+    gateway.reload(&of(&addresses[1..], ", onRemoved: { window: 100ms }"));
+    clients.iter_mut().for_each(|client| assert_eq!(farewell(client), (1001, "server removed".into())));
+
+    let mut clients = open_many(&gateway, 3);
+    let began = Instant::now();
+    gateway.reload(&of(&addresses[..1], ", onRemoved: { window: 2s }"));
+    gateway.reload(&of(&addresses[..1], ", onRemoved: { action: keep }"));
+    // With three, the first is told after a third of the window or sooner: it may have been.
+    clients.retain_mut(|client| !client.is_readable());
+    while began.elapsed() < WINDOW * 3 / 2 {
+        clients.iter_mut().for_each(|client| echo(client, b"still here"));
+    }
+    assert!(clients.len() > 1, "{} are left", clients.len());
+}
+
 #[test]
 fn a_close_waits_for_the_end_of_the_frame() {
     let backend = Backend::listen();
