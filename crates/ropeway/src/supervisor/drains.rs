@@ -174,29 +174,8 @@ impl Supervisor {
                 listening.front.change(self.serving(server, &self.in_force, &self.drains));
             }
         }
-        let mut drains = mem::take(&mut self.drains);
-        for drained in &mut drains.0 {
-            let schedule = self.schedule(drained);
-            drained.run(schedule, workers);
-        }
-        self.drains = drains;
-    }
-
-    /// When the tunnels of what is drained end, if they do.
-    fn schedule(&self, drained: &Drained) -> Option<Schedule> {
-        if drained.terms.keep_tunnels {
-            return None;
-        }
-        let concerns = |server: &&Named<HttpServer>| match &drained.target {
-            Target::Listener { name } => server.name.as_str() == name,
-            Target::Route { name } => is_of(name, server.name.as_str()),
-            Target::Gateway | Target::Pool { .. } | Target::Server { .. } => true,
-        };
-        let servers = self.objects.servers.iter().filter(concerns);
-        match Schedule::longest(servers.map(|server| &server.spec.drain)) {
-            Some(schedule) => Some(schedule.on(&drained.terms)),
-            // Its listener is gone.
-            None => drained.running.as_ref().map(|running| running.schedule),
+        for drained in &mut self.drains.0 {
+            drained.run(drained.schedule_under(&self.objects), workers);
         }
     }
 
@@ -231,6 +210,11 @@ impl Drains {
             drained
         };
         Drains(self.0.iter().map(follow).collect())
+    }
+
+    /// Each of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Drained> {
+        self.0.iter()
     }
 
     /// Tells the log where `before`, of which these are the followers, has moved or gone.
@@ -305,6 +289,24 @@ impl Drained {
     /// When its tunnels end, if they do.
     pub fn schedule(&self) -> Option<Schedule> {
         self.running.as_ref().map(|running| running.schedule)
+    }
+
+    /// When its tunnels end where `objects` are in force, if they do.
+    pub(super) fn schedule_under(&self, objects: &Objects) -> Option<Schedule> {
+        if self.terms.keep_tunnels {
+            return None;
+        }
+        let concerns = |server: &&Named<HttpServer>| match &self.target {
+            Target::Listener { name } => server.name.as_str() == name,
+            Target::Route { name } => is_of(name, server.name.as_str()),
+            Target::Gateway | Target::Pool { .. } | Target::Server { .. } => true,
+        };
+        let servers = objects.servers.iter().filter(concerns);
+        match Schedule::longest(servers.map(|server| &server.spec.drain)) {
+            Some(schedule) => Some(schedule.on(&self.terms)),
+            // Its listener is gone.
+            None => self.schedule(),
+        }
     }
 
     /// Has its tunnels end like this from now on, or not any more.

@@ -8,6 +8,7 @@ use super::Supervisor;
 use super::build::{InForce, build};
 use super::load::Objects;
 use super::plan::Plan;
+use crate::tunnel::drain::Whose;
 use crate::tunnel::registry::{Registries, Share};
 use crate::tunnel::{Account, Outlook, Word};
 use crate::upstream::Pool;
@@ -47,6 +48,7 @@ impl Supervisor {
         let plan = Plan::new(&self.objects, objects);
         // What is in force has nothing new to say, and is not put in force again.
         let next = (!plan.is_empty()).then(|| build(objects, &self.objects, &self.in_force, &self.dialler));
+        let ordered = self.ordered(objects, next.as_ref());
         let turnover = next.as_ref().map(|next| Turnover::new(&self.in_force, next));
         let words = turnover.map(|turnover| turnover.words()).unwrap_or_default();
         let mut pools: BTreeMap<String, Fates> = BTreeMap::new();
@@ -54,10 +56,29 @@ impl Supervisor {
         // A worker that has stopped has none.
         for share in answers.filter_map(|answer| answer.blocking_recv().ok()).flatten() {
             let words = words.get(&Arc::as_ptr(&share.account)).map(Vec::as_slice).unwrap_or_default();
-            pools.entry(share.account.pool.clone()).or_default().add(&share, words);
+            let by_command = outlook(&ordered, &share);
+            pools.entry(share.account.pool.clone()).or_default().add(&share, words, by_command);
         }
         Forecast { plan, pools }
     }
+
+    /// Which tunnels commands would have end, and how, where `objects`, which became `next`, are in force.
+    fn ordered(&self, objects: &Objects, next: Option<&InForce>) -> Vec<(Whose, Outlook)> {
+        let drains = match next {
+            Some(next) => self.drains.following(&self.objects, objects, &next.pools),
+            None => self.drains.clone(),
+        };
+        let ordered = drains.iter().filter_map(|drained| {
+            let schedule = drained.schedule_under(objects)?;
+            Some((drained.target.whose(), Outlook::until(drained.began + schedule.window)))
+        });
+        ordered.collect()
+    }
+}
+
+fn outlook(ordered: &[(Whose, Outlook)], share: &Share) -> Outlook {
+    let concerning = ordered.iter().filter(|(whose, _)| whose.concerns(&share.account, &share.route));
+    concerning.map(|(_, outlook)| *outlook).max().unwrap_or(Outlook::Keep)
 }
 
 impl<'a> Turnover<'a> {
@@ -96,10 +117,10 @@ impl Forecast {
 }
 
 impl Fates {
-    /// Counts tunnels whose account would be told `words`.
-    fn add(&mut self, share: &Share, words: &[Word]) {
+    /// Counts tunnels whose account would be told `words`, and which commands would have end like this.
+    fn add(&mut self, share: &Share, words: &[Word], by_command: Outlook) {
         self.close += share.told;
-        match share.account.outlook(words) {
+        match share.account.outlook(words).max(by_command) {
             Outlook::Keep => self.keep += share.untold,
             Outlook::Drain => self.drain += share.untold,
             Outlook::Close => self.close += share.untold,

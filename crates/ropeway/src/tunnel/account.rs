@@ -66,8 +66,8 @@ pub enum Word {
     Stay(Why),
 }
 
-/// What becomes of live tunnels.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What becomes of live tunnels, what is worse for them being greater.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Outlook {
     /// They live on.
     Keep,
@@ -158,11 +158,7 @@ impl Account {
             Word::Leave(why, window) => Some(told_to_leave(told, why, window)),
             Word::Stay(why) => told.filter(|told| told.why != why),
         });
-        match told {
-            None => Outlook::Keep,
-            Some(told) if told.end > Instant::now() => Outlook::Drain,
-            Some(_) => Outlook::Close,
-        }
+        told.map_or(Outlook::Keep, |told| Outlook::until(told.end))
     }
 
     fn told(&self) -> Option<Told> {
@@ -186,6 +182,13 @@ impl Account {
     /// The count itself.
     pub fn count(&self) -> &Count {
         &self.live
+    }
+}
+
+impl Outlook {
+    /// That of tunnels whose ends are spread until then.
+    pub fn until(end: Instant) -> Self {
+        if end > Instant::now() { Outlook::Drain } else { Outlook::Close }
     }
 }
 

@@ -84,11 +84,13 @@ pub struct Moved {
     pub bytes: u64,
 }
 
-/// The tunnels of an account that a worker has.
+/// The tunnels of an account that a worker has, by one route.
 #[derive(Debug)]
 pub struct Share {
     /// Whose they are.
     pub account: Arc<Account>,
+    /// `server/rule/path`.
+    pub route: Arc<str>,
     /// Those that were not told to end.
     pub untold: usize,
     /// Those that were, and have not ended yet.
@@ -106,7 +108,7 @@ pub enum Ask {
     Totals(oneshot::Sender<(usize, Progress)>),
     /// Live tunnels by route.
     Routes(oneshot::Sender<HashMap<Arc<str>, usize>>),
-    /// Live tunnels by account.
+    /// Live tunnels by account and route.
     Accounts(oneshot::Sender<Vec<Share>>),
     /// To end some of them.
     Drain(Drain),
@@ -259,8 +261,9 @@ impl Registry {
         let mut shares = HashMap::new();
         for entry in self.live.borrow().values() {
             let account = entry.account.account();
-            let none = || Share { account: account.clone(), untold: 0, told: 0 };
-            let share = shares.entry(Arc::as_ptr(account)).or_insert_with(none);
+            let (route, key) = (&entry.route, (Arc::as_ptr(account), entry.route.clone()));
+            let none = || Share { account: account.clone(), route: route.clone(), untold: 0, told: 0 };
+            let share = shares.entry(key).or_insert_with(none);
             match entry.order() {
                 Order::None => share.untold += 1,
                 Order::Given(_) | Order::Heard => share.told += 1,
@@ -288,13 +291,18 @@ impl Registry {
 impl Whose {
     /// Whether a tunnel is meant.
     pub(super) fn means(&self, entry: &Entry) -> bool {
+        self.concerns(entry.account.account(), &entry.route)
+    }
+
+    /// Whether tunnels of this account by this route are meant.
+    pub fn concerns(&self, account: &Arc<Account>, by: &str) -> bool {
         match self {
             Whose::All => true,
-            Whose::Server(account) => Arc::ptr_eq(account, entry.account.account()),
-            Whose::Named { pool, server } => entry.account.pool == *pool && entry.account.server == *server,
-            Whose::Pool(pool) => entry.account.pool == *pool,
-            Whose::Route(route) => *entry.route == **route,
-            Whose::Listener(listener) => is_of(&entry.route, listener),
+            Whose::Server(its) => Arc::ptr_eq(its, account),
+            Whose::Named { pool, server } => account.pool == *pool && account.server == *server,
+            Whose::Pool(pool) => account.pool == *pool,
+            Whose::Route(route) => by == route,
+            Whose::Listener(listener) => is_of(by, listener),
         }
     }
 }

@@ -68,3 +68,27 @@ impl Schedule {
         Pace { end: began + self.window, max_rate, deadline: began + self.deadline }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_said_is_as_it_is_set() {
+        let set =
+            Schedule { window: Duration::from_secs(20), max_rate: 500, deadline: Duration::from_secs(25) };
+        let seconds = |window: Option<u64>, max_rate, deadline: Option<u64>| {
+            let millis = |seconds| seconds * 1000;
+            let (window_ms, deadline_ms) = (window.map(millis), deadline.map(millis));
+            let schedule = set.on(&Terms { window_ms, max_rate, deadline_ms, keep_tunnels: false });
+            (schedule.window.as_secs(), schedule.max_rate, schedule.deadline.as_secs())
+        };
+        assert_eq!(seconds(None, None, None), (20, 500, 25));
+        assert_eq!(seconds(Some(1), Some(7), None), (1, 7, 25));
+        assert_eq!(seconds(Some(60), None, None), (60, 500, 60));
+        assert_eq!(seconds(None, None, Some(5)), (5, 500, 5));
+        assert_eq!(seconds(Some(60), None, Some(90)), (60, 500, 90));
+        // Whoever speaks over the socket may say anything.
+        assert_eq!(seconds(Some(u64::MAX / 1000), Some(0), Some(u64::MAX / 1000)), (86_400, 1, 86_400));
+    }
+}

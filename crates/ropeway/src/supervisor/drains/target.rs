@@ -87,7 +87,8 @@ impl Target {
         }
     }
 
-    pub(super) fn whose(&self) -> Whose {
+    /// Its tunnels.
+    pub fn whose(&self) -> Whose {
         match self.clone() {
             Target::Gateway => Whose::All,
             Target::Listener { name } => Whose::Listener(name),

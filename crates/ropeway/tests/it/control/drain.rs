@@ -467,6 +467,43 @@ fn a_drain_obeys_what_is_set_meanwhile() {
     assert_eq!(farewell(&mut client), (1001, "drained".into()));
 }
 
+/// Tunnels that end by command are counted as such, by what the file says.
+#[test]
+fn plan_counts_what_is_drained() {
+    let gateway = Drainable::start("drain-plan");
+    let _tunnels = [
+        gateway.open_many(4),
+        vec![gateway.open(gateway.ports[0], "/more"), gateway.open(gateway.ports[1], "/ws")],
+    ];
+    let all = [gateway.servers[0].address, gateway.servers[1].address];
+    let file = gateway.folder.path("next.yaml");
+    let plan = |window: &str, fields: &str| {
+        let text = documents(gateway.ports, &all, fields, "")
+            .replace("{ window: 0 }", &format!("{{ window: {window} }}"));
+        gateway.folder.write("next.yaml", &text);
+        let planned = gateway.run(&["plan", &file, "-o", "json"]);
+        parse(&planned.out.replace('\n', " "))["tunnels"].take()
+    };
+    let fates = |keep, drain, close| json!({ "keep": keep, "drain": drain, "close": close });
+    assert_eq!(plan("0", ""), fates(6, 0, 0));
+    gateway.order(&["drain", "server", &gateway.url(1), "--window", "24h"]);
+    assert_eq!(plan("0", ""), fates(4, 2, 0));
+    assert_eq!(plan("0", ", clientMaxMsgSize: 10"), fates(4, 2, 0));
+    gateway.order(&["drain", "route", "front/1/0", "--window", "24h"]);
+    gateway.order(&["drain", "listener", "side", "--keep-tunnels"]);
+    assert_eq!(plan("0", ""), fates(3, 3, 0));
+    gateway.order(&["undrain", "route", "front/1/0"]);
+    gateway.order(&["undrain", "listener", "side"]);
+    gateway.order(&["undrain", "server", &gateway.url(1)]);
+    // What the command leaves open is as the file says.
+    let text = documents(gateway.ports, &all, "", "").replace("{ window: 0 }", "{ window: 24h }");
+    gateway.folder.write("main.yaml", &text);
+    assert_eq!(gateway.run(&["reload"]).code, Some(0));
+    gateway.order(&["drain", "gateway"]);
+    assert_eq!(plan("24h", ""), fates(0, 6, 0));
+    assert_eq!(plan("0", ""), fates(0, 0, 6));
+}
+
 /// Whoever asks a gateway that stops is answered at once.
 #[test]
 fn a_gateway_that_stops_still_answers() {
