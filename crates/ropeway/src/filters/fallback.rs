@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::net::reply::ReplyBody;
 use crate::spec::headers::{self, Headers, Message};
 use crate::spec::types::FinalStatus;
-use crate::spec::{Check, Reader};
+use crate::spec::{Check, Reader, Role};
 
 /// Answers in the place of whatever answer there was.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
@@ -38,6 +38,7 @@ impl Check for Spec {
 impl Build for Spec {
     const KIND: &'static str = "Fallback";
     const RESULTS: &'static [&'static str] = &["fallback"];
+    const ROLE: Role = Role::Fallback;
 
     fn build(&self, _: &Deps<'_>) -> Option<Arc<dyn Filter>> {
         Some(Arc::new(Fallback(canned(self.mock_code, &self.mock_headers, &self.mock_body))))

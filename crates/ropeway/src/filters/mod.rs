@@ -29,7 +29,7 @@ use crate::spec::headers::Headers;
 use crate::spec::pipeline::Filter as Spec;
 use crate::spec::pool::{MAIN, Pool as PoolSpec, main_pool};
 use crate::spec::types::FinalStatus;
-use crate::spec::{Check, FilterSpec, KindReader, Spanned};
+use crate::spec::{Check, FilterSpec, KindReader, Role, Spanned};
 use crate::upstream::pool::{Pool, Pools};
 use crate::upstream::{Choice, Dialler, Matcher};
 
@@ -53,6 +53,8 @@ pub trait Build: Check + DeserializeOwned + FilterSpec + JsonSchema {
     const RESULTS: &'static [&'static str];
     /// Whether it is of use to handshakes for WebSockets only.
     const ONLY_WEBSOCKETS: bool = false;
+    /// What it has to do with answers, for warnings of flows that make no sense.
+    const ROLE: Role = Role::Other;
 
     /// Makes the filter. `None` where the spec lacks what every one has that was read without an error.
     fn build(&self, deps: &Deps<'_>) -> Option<Arc<dyn Filter>>;
@@ -68,7 +70,7 @@ pub struct Kind {
 
 impl Kind {
     const fn of<S: Build>() -> Self {
-        let reader = KindReader::of::<S>(S::KIND, S::RESULTS, S::ONLY_WEBSOCKETS);
+        let reader = KindReader::of::<S>(S::KIND, S::RESULTS, S::ONLY_WEBSOCKETS, S::ROLE);
         Kind { reader, build: |spec, deps| spec.downcast::<S>()?.build(deps) }
     }
 }

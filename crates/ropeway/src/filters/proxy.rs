@@ -15,7 +15,7 @@ use crate::fault::Fault;
 use crate::net::reply::refusal;
 use crate::spec::pool::{Pool as PoolSpec, User, check_pools};
 use crate::spec::types::BodyLimit;
-use crate::spec::{Check, NotYet, Reader, Spanned, Untyped};
+use crate::spec::{Check, NotYet, Reader, Role, Spanned, Untyped};
 use crate::upstream::headers::lists;
 use crate::upstream::{Choice, Pool, tls, websocket};
 
@@ -100,6 +100,7 @@ impl Build for Spec {
     const KIND: &'static str = "Proxy";
     const RESULTS: &'static [&'static str] =
         &["clientError", "failureCode", "internalError", "refused", "serverError", "timeout"];
+    const ROLE: Role = Role::Proxy;
 
     fn build(&self, deps: &Deps<'_>) -> Option<Arc<dyn Filter>> {
         let pools = deps.choice(&self.pools, |pool| pool.for_proxy(self.server_max_body_size))?;

@@ -15,7 +15,7 @@ use crate::fault::Fault;
 use crate::net::path;
 use crate::net::reply::{ReplyBody, refusal};
 use crate::spec::types::{Pattern, StatusCode};
-use crate::spec::{Check, Diagnostic, Reader, Spanned};
+use crate::spec::{Check, Diagnostic, Reader, Spanned, check_groups};
 
 /// What cannot stand in a URL (RFC 3986 2), and would have clients read it otherwise.
 const ESCAPED: &AsciiSet = &CONTROLS
@@ -81,6 +81,7 @@ impl Check for Spec {
             reader
                 .report(Diagnostic::error(title).at(code.span()).help("use 301, 302, 303, 304, 307 or 308"));
         }
+        check_groups(&self.r#match, &self.replacement, self.replacement.span(), reader);
         let is_open = |host: &&str| !host.is_empty() && !host.contains('/') && self.replacement.contains('$');
         if let Some(host) = self.host().filter(is_open).filter(|_| self.match_part != MatchPart::Full) {
             reader.report(

@@ -15,7 +15,7 @@ use crate::net::path;
 use crate::net::reply::refusal;
 use crate::spec::headers::{HeaderEdits, Message};
 use crate::spec::types::{Authority, HttpMethod, Pattern, PlainPath, PlainText};
-use crate::spec::{Check, Diagnostic, NotYet, Reader, Spanned, Untyped};
+use crate::spec::{Check, Diagnostic, NotYet, Reader, Spanned, Untyped, check_groups};
 
 /// Names the host that the client asked for.
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -71,7 +71,7 @@ pub struct RegexpReplace {
     /// The expression. Not anchored.
     pub regexp: Pattern,
     /// What each match becomes; `$1` or `${name}` stand for groups.
-    pub replace: PlainText,
+    pub replace: Spanned<PlainText>,
 }
 
 impl Check for Spec {
@@ -89,6 +89,9 @@ impl Check for Spec {
 
 impl PathEdit {
     fn check(&self, reader: &Reader) {
+        if let Some(change) = &self.regexp_replace {
+            check_groups(&change.regexp, change.replace.as_str(), change.replace.span(), reader);
+        }
         let fields = [
             ("replace", self.replace.as_ref().map(Spanned::span)),
             ("addPrefix", self.add_prefix.as_ref().map(Spanned::span)),

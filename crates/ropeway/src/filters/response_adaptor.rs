@@ -9,7 +9,7 @@ use super::{Build, Deps, Filter, Handling, Verdict, done};
 use crate::context::Context;
 use crate::net::headers::Edits;
 use crate::spec::headers::{HeaderEdits, Message};
-use crate::spec::{Check, NotYet, Reader, Untyped};
+use crate::spec::{Check, NotYet, Reader, Role, Untyped};
 
 /// Changes the answer that an earlier step has given, be it a 101.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq)]
@@ -41,6 +41,7 @@ impl Check for Spec {
 impl Build for Spec {
     const KIND: &'static str = "ResponseAdaptor";
     const RESULTS: &'static [&'static str] = &["responseNotFound"];
+    const ROLE: Role = Role::Adaptor;
 
     fn build(&self, _: &Deps<'_>) -> Option<Arc<dyn Filter>> {
         Some(Arc::new(ResponseAdaptor(Edits::new(&self.header))))

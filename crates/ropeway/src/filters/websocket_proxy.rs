@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::net::reply::refusal;
 use crate::spec::pool::{Pool as PoolSpec, User, check_pools, main_pool};
 use crate::spec::types::HeaderValue;
-use crate::spec::{Check, Reader, Spanned};
+use crate::spec::{Check, Reader, Role, Spanned};
 use crate::upstream::{Choice, Pool, tls, websocket};
 
 /// Connects a client to a server of a pool by WebSocket. The server is asked first: the client gets its answer.
@@ -54,6 +54,7 @@ struct WebSocketProxy {
 impl Build for Spec {
     const KIND: &'static str = "WebSocketProxy";
     const RESULTS: &'static [&'static str] = &["clientError", "internalError", "refused", "serverError"];
+    const ROLE: Role = Role::Proxy;
     const ONLY_WEBSOCKETS: bool = true;
 
     fn build(&self, deps: &Deps<'_>) -> Option<Arc<dyn Filter>> {

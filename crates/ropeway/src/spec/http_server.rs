@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    Check, Diagnostic, NotYet, Reader, Span, Spanned,
+    Check, Diagnostic, NotYet, Reader, Span, Spanned, check_groups,
     drain::Drain,
     help_for,
     pool::{Pool, User},
@@ -394,6 +394,9 @@ impl Check for Path {
                     .at(target.span())
                     .help("add `path`, `pathPrefix` or `pathRegexp`"),
             );
+        }
+        if let (Some(pattern), Some(target)) = (&self.path_regexp, &self.rewrite_target) {
+            check_groups(pattern, target, target.span(), reader);
         }
         for header in &self.headers {
             check_match(reader, header.span(), header.values.is_empty() && header.regexp.is_none());

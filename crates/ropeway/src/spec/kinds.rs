@@ -42,20 +42,40 @@ pub struct KindReader {
     pub results: &'static [&'static str],
     /// Whether it is of use to handshakes for WebSockets only.
     pub only_websockets: bool,
+    /// What it has to do with answers.
+    pub role: Role,
     /// Reads the spec.
     pub read: fn(&Raw, &Reader) -> Option<Box<dyn FilterSpec>>,
     /// The JSON Schema of the spec, without the keys that all filters have.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
 }
 
+/// What a filter that has no result has to do with answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// Nothing: there is none yet, or it stays.
+    Other,
+    /// It has brought one.
+    Proxy,
+    /// It gives one in the place of any other.
+    Fallback,
+    /// It changes one, and without one it has a result.
+    Adaptor,
+}
+
 impl KindReader {
     /// A kind whose spec is of type `T`.
-    pub const fn of<T>(name: &'static str, results: &'static [&'static str], only_websockets: bool) -> Self
+    pub const fn of<T>(
+        name: &'static str,
+        results: &'static [&'static str],
+        only_websockets: bool,
+        role: Role,
+    ) -> Self
     where
         T: Check + DeserializeOwned + FilterSpec + JsonSchema,
     {
         let schema = SchemaGenerator::subschema_for::<T>;
-        Self { name, results, only_websockets, read: read_filter::<T>, schema }
+        Self { name, results, only_websockets, role, read: read_filter::<T>, schema }
     }
 }
 

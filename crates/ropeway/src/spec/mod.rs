@@ -8,6 +8,7 @@ pub mod departure;
 mod diagnostics;
 pub mod drain;
 mod fields;
+mod groups;
 pub mod headers;
 pub mod health_check;
 pub mod http_server;
@@ -33,7 +34,8 @@ pub mod types;
 
 pub use diagnostics::{Diagnostic, Diagnostics, Severity, Span};
 pub use fields::{NotYet, Raw, Spanned, Untyped};
-pub use kinds::{FilterSpec, Header, KindReader, unknown_kind};
+pub use groups::check_groups;
+pub use kinds::{FilterSpec, Header, KindReader, Role, unknown_kind};
 pub use reader::{Check, Reader};
 pub use secrecy::is_secret_key;
 pub use source::Source;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{
     Check, Diagnostic, NotYet, Raw, Reader, Spanned, Untyped, closest,
-    kinds::{FilterSpec, Header, KindReader, unknown_kind},
+    kinds::{FilterSpec, Header, KindReader, Role, unknown_kind},
     types::Name,
 };
 
@@ -128,6 +128,7 @@ impl Pipeline {
             specs.push(Filter { name: name.into_inner(), kind: *filter.kind?, spec: filter.spec? });
         }
         let flow = if text.flow.is_empty() { in_order } else { text.flow };
+        check_answers(&flow, &specs, reader);
         Some(Self { filters: specs, flow })
     }
 }
@@ -224,6 +225,55 @@ fn check_namespace(node: &FlowNode, kind: &KindReader, reader: &Reader) {
             .help("only the client's request can become a WebSocket: leave `namespace` out"),
         );
     }
+}
+
+/// Warns of steps that cannot do what they are for: those that change an answer where there is none, and those that take
+/// the place of every answer.
+fn check_answers(flow: &[FlowNode], filters: &[Filter], reader: &Reader) {
+    let roles: HashMap<&Name, Role> = filters.iter().map(|filter| (&filter.name, filter.kind.role)).collect();
+    let mut targets = HashSet::new();
+    let mut answered = HashSet::new();
+    // The step of each namespace that asked servers last, where requests come from without a jump.
+    let mut asked: HashMap<Option<&Name>, &FlowNode> = HashMap::new();
+    for node in flow {
+        let namespace = node.namespace().map(|name| &**name);
+        match roles.get(&*node.filter).unwrap_or(&Role::Other) {
+            Role::Adaptor if !answered.contains(&namespace) && !targets.contains(&**node.name()) => {
+                report_nothing_to_change(node, reader);
+            }
+            Role::Fallback => {
+                if let Some(proxy) = asked.get(&namespace) {
+                    report_every_answer_replaced(node, proxy, reader);
+                }
+                answered.insert(namespace);
+            }
+            Role::Proxy => {
+                answered.insert(namespace);
+                asked.insert(namespace, node);
+            }
+            Role::Adaptor | Role::Other => {}
+        }
+        if node.is_end() || node.jump_if.keys().any(|result| result.is_empty()) {
+            asked.clear();
+        }
+        targets.extend(node.jump_if.values().map(|target| &**target));
+    }
+}
+
+fn report_nothing_to_change(node: &FlowNode, reader: &Reader) {
+    let title = format!("`{}` has no answer to change: no step before it gives one", *node.filter);
+    let help = "put it behind the filter that asks the servers: answers take the steps in their order, too";
+    reader.report(Diagnostic::warning(title).at(node.filter.span()).help(help));
+}
+
+fn report_every_answer_replaced(node: &FlowNode, proxy: &FlowNode, reader: &Reader) {
+    let title = format!("`{}` takes the place of every answer of `{}`", *node.filter, *proxy.filter);
+    reader.report(
+        Diagnostic::warning(title)
+            .at(node.filter.span())
+            .other(proxy.filter.span(), "without a result, requests go on from here")
+            .help("put a step `filter: END` in front of it, and lead failures to it by `jumpIf`"),
+    );
 }
 
 /// `jumpIf` may go to one later step, or to the end.

@@ -31,6 +31,14 @@ impl Pattern {
         self.regex.captures(text)?.get(group).map(|found| found.as_str())
     }
 
+    /// Whether there is a group with this name or number; 0 is the whole.
+    pub fn has_group(&self, group: &str) -> bool {
+        match group.parse::<usize>() {
+            Ok(number) => number < self.regex.captures_len(),
+            Err(_) => self.regex.capture_names().flatten().any(|name| name == group),
+        }
+    }
+
     /// `text` with every match replaced; `$1`, `${1}` and `$name` stand for groups. `None` where more than
     /// [`MAX_REPLACED`](Self::MAX_REPLACED) bytes come out: a group may be repeated, and every character a match.
     pub fn replace_all(&self, text: &str, replacement: &str) -> Option<String> {

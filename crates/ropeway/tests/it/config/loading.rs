@@ -254,6 +254,84 @@ fn flows_are_checked_forward_only() {
     );
 }
 
+/// What can be loaded and cannot be meant.
+#[test]
+fn steps_without_an_answer_and_answers_without_a_reader_are_told() {
+    let flow = |nodes: &str| {
+        let text = format!(
+            "{SERVER}kind: Pipeline\nname: p\n{nodes}\nfilters:\n\
+             - {{ kind: Mock, name: mock }}\n\
+             - {{ kind: Proxy, name: proxy, pools: [{{ servers: [{{ url: http://a }}] }}] }}\n\
+             - {{ kind: ResponseAdaptor, name: mark }}\n\
+             - {{ kind: Fallback, name: sorry, mockCode: 503 }}\n"
+        );
+        lines(&load_text(&text))
+    };
+    let nothing = "warning: `mark` has no answer to change: no step before it gives one";
+    let replaced = "warning: `sorry` takes the place of every answer of `proxy`";
+    for (steps, expected) in [
+        ("[{ filter: proxy }, { filter: mark }]", None),
+        ("[{ filter: mark }, { filter: proxy }]", Some(("7:18", nothing))),
+        ("[{ filter: mock }, { filter: mark }, { filter: proxy }]", Some(("7:36", nothing))),
+        ("[{ filter: mock, jumpIf: { mocked: m } }, { filter: mark, alias: m }]", None),
+        ("[{ filter: sorry }, { filter: mark }]", None),
+        ("[{ filter: proxy, namespace: a }, { filter: mark }]", Some(("7:51", nothing))),
+        ("[{ filter: proxy, namespace: a }, { filter: mark, namespace: a }]", None),
+        ("[{ filter: proxy }, { filter: sorry }]", Some(("7:37", replaced))),
+        ("[{ filter: proxy }, { filter: mark }, { filter: sorry }]", Some(("7:55", replaced))),
+        (
+            "[{ filter: proxy, jumpIf: { serverError: sorry } }, { filter: mark }, { filter: sorry }]",
+            Some(("7:87", replaced)),
+        ),
+        ("[{ filter: proxy, jumpIf: { serverError: sorry } }, { filter: END }, { filter: sorry }]", None),
+        ("[{ filter: proxy, jumpIf: { '': END, timeout: sorry } }, { filter: sorry }]", None),
+        ("[{ filter: proxy, namespace: a }, { filter: sorry }]", None),
+        ("[{ filter: mock }, { filter: sorry }]", None),
+    ] {
+        let expected = expected.map(|(at, title)| format!("test.yaml:{at}: {title}"));
+        let found: Vec<_> = flow(&format!("flow: {steps}"))
+            .into_iter()
+            .map(|line| line.split(" (").next().unwrap().to_owned())
+            .collect();
+        assert_eq!(found, Vec::from_iter(expected), "{steps}");
+    }
+    // Without `flow`, in their order.
+    let found = flow("");
+    assert!(found.len() == 1 && found[0].contains(replaced), "{found:?}");
+}
+
+#[test]
+fn groups_that_are_not_there_are_told() {
+    let behind = "to have group 1 in front of `_new`, write `${1}`";
+    let counted = "groups are counted by their opening brackets; `$0` is the whole match";
+    for (replacement, expected) in [
+        ("/$1", None),
+        ("/${1}_new/$0", None),
+        ("/$1_new", Some(("1_new", behind))),
+        ("/$2", Some(("2", counted))),
+        ("/$name", Some(("name", "a group has a name as in `(?P<name>…)`, or a number; `$$` is a `$`"))),
+    ] {
+        let redirector =
+            format!("{{ kind: Redirector, name: f, match: ^/(.*)$, replacement: '{replacement}' }}");
+        let adaptor = format!(
+            "{{ kind: RequestAdaptor, name: f, path: {{ regexpReplace: {{ regexp: ^/(.*)$, replace: '{replacement}' }} }} }}"
+        );
+        let pipeline = |filter: &str| format!("{SERVER}kind: Pipeline\nname: p\nfilters:\n- {filter}\n");
+        let path = format!(
+            "kind: HTTPServer\nname: s\nport: 80\nrules:\n- paths:\n  - pathRegexp: ^/(.*)$\n    rewriteTarget: {replacement}\n\
+             \x20   backendPool: {{ servers: [{{ url: http://a }}] }}\n"
+        );
+        for text in [pipeline(&redirector), pipeline(&adaptor), path] {
+            let found = lines(&load_text(&text));
+            let expected = expected.map(|(group, help)| {
+                format!("warning: there is no group `{group}` in the regular expression: nothing stands for it ({help})")
+            });
+            assert_eq!(found.len(), usize::from(expected.is_some()), "{text}: {found:?}");
+            assert!(expected.is_none_or(|expected| found[0].ends_with(&expected)), "{text}: {found:?}");
+        }
+    }
+}
+
 #[test]
 fn pools_are_checked() {
     let pool = |pools: &str| {

@@ -100,6 +100,8 @@ fn every_kind_can_be_jumped_from_and_to() {
 fn jumps_are_checked_against_results() {
     let finding = |flow: &str| {
         let mut found = findings(&format!("flow: [{flow}]\n{FILTERS}"));
+        // Not all of these make sense.
+        found.retain(|finding| !finding.starts_with("warning: "));
         assert!(found.len() < 2, "{found:?}");
         found.pop().unwrap_or_default()
     };

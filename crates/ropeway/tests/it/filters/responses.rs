@@ -2,7 +2,7 @@
 
 use testkit::{Backend, Peer, masked, op};
 
-use super::{alone, ask, filter, findings_of, header, mirror, status, through, values};
+use super::{alone, ask, filter, findings, header, mirror, status, through, values};
 
 const FIELDS: &str =
     "header:\n  del: [Server]\n  set: { X-Old: new, X-Set: s }\n  add: { Set-Cookie: room=1, Vary: Cookie }";
@@ -15,6 +15,11 @@ fn behind(kind: &str, fields: &str) -> String {
          - {{ name: proxy, kind: {kind}, pools: [{{ servers: [{{ url: 'http://BACKEND' }}] }}] }}\n\
          - name: it\n  kind: ResponseAdaptor\n{fields}"
     )
+}
+
+/// What is said of it where there is an answer to change.
+fn findings_behind(fields: &str) -> Vec<String> {
+    findings(&behind("Proxy", fields))
 }
 
 fn check(head: &str) {
@@ -97,7 +102,7 @@ fn without_an_answer_there_is_nothing_to_change() {
 
 #[test]
 fn what_is_checked_when_it_is_loaded() {
-    assert_eq!(findings_of("ResponseAdaptor", FIELDS), [""; 0]);
+    assert_eq!(findings_behind(FIELDS), [""; 0]);
     let kept = [
         "Content-Length",
         "Transfer-Encoding",
@@ -115,14 +120,14 @@ fn what_is_checked_when_it_is_loaded() {
         for edit in
             [format!("del: [{name}]"), format!("set: {{ {name}: a }}"), format!("add: {{ {name}: a }}")]
         {
-            let found = findings_of("ResponseAdaptor", &format!("header: {{ {edit} }}"));
+            let found = findings_behind(&format!("header: {{ {edit} }}"));
             assert!(found.len() == 1 && found[0].contains(&expected), "{edit}: {found:?}");
         }
     }
     for field in
         ["body: a", "compress: gzip", "decompress: gzip", "template: a", "leftDelim: a", "rightDelim: a"]
     {
-        let found = findings_of("ResponseAdaptor", field);
+        let found = findings_behind(field);
         let name = field.split(':').next().unwrap();
         assert!(
             found.len() == 1 && found[0].contains(&format!("warning: `{name}` is not supported yet")),
@@ -134,7 +139,7 @@ fn what_is_checked_when_it_is_loaded() {
 /// What a user writes into headers may be secret: neither a finding nor a log line shows it.
 #[test]
 fn secrets_in_headers_stay_secret() {
-    let faulty = findings_of("ResponseAdaptor", "header: { set: { Authorization: \"hunter2\\n\" } }");
+    let faulty = findings_behind("header: { set: { Authorization: \"hunter2\\n\" } }");
     assert!(faulty.len() == 1 && !faulty[0].contains("hunter2"), "{faulty:?}");
     let text = super::documents(
         "",
