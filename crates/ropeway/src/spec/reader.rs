@@ -247,6 +247,22 @@ impl<'r> Reading<'r> {
     pub(super) fn not_supported(&self, key: NodeId) {
         let node = self.tree.node(key);
         let title = format!("`{}` is not supported yet", node.text());
-        self.report(Diagnostic::warning(title).at(node.span).label("does nothing"));
+        let diagnostic = Diagnostic::warning(title).at(node.span).label("does nothing");
+        self.report(match instead_of(node.text()) {
+            Some(help) => diagnostic.help(help),
+            None => diagnostic,
+        });
     }
+}
+
+/// What to write in the place of a field of Easegress's that is for something which is said otherwise here.
+fn instead_of(field: &str) -> Option<&'static str> {
+    Some(match field {
+        "mtls" => "write `tls` in the pools: a server's certificate is checked in any case",
+        "retryPolicy" => "`maxRetries` of the pool says how many more servers are tried",
+        "circuitBreakerPolicy" => "`passive` of the pool takes servers that fail out of use for a while",
+        "compression" => "let the servers compress: their answers pass as they are",
+        "maxRedirection" => "clients get the redirections, and follow them",
+        _ => return None,
+    })
 }
