@@ -132,11 +132,11 @@ fn check_keys<C, K>(
     keys: &BTreeMap<Spanned<String>, K>,
 ) {
     for name in certs.keys().filter(|name| !keys.contains_key(*name)) {
-        let title = format!("`{keys_name}` has no key for the certificate `{}`", **name);
+        let title = format!("`{keys_name}` has no key that can be used for the certificate `{}`", **name);
         reader.report(Diagnostic::error(title).at(name.span()));
     }
     for name in keys.keys().filter(|name| !certs.contains_key(*name)) {
-        let title = format!("there is no certificate for the key `{}`", **name);
+        let title = format!("there is no certificate that can be used for the key `{}`", **name);
         reader.report(Diagnostic::error(title).at(name.span()));
     }
 }
