@@ -1,6 +1,7 @@
 //! The real program, its certificates in files, and real clients.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use testkit::{Authority, Identity, Initiator, eventually, free_port};
 
@@ -71,7 +72,9 @@ fn a_changed_certificate_file_is_used_and_a_bad_one_is_not() {
         tls.met().remove(0).certificate
     };
     write(&running.folder, &next);
+    let began = Instant::now();
     eventually("the new certificate", || (shown() == next.der()).then_some(()));
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     fs::write(running.folder.join("cert.pem"), "no certificate").unwrap();
     running.process.err("what was in force stays in force");
     let told = running.process.errs("there is no certificate in it");
