@@ -4,22 +4,24 @@
 
 use std::fmt;
 
-use testkit::{Backend, TestGateway, UPGRADE};
+use testkit::h2::{END, END_HEADERS, H2Peer, h2_headers, kind};
+use testkit::{Authority, Backend, Initiator, TestGateway, UPGRADE};
 
 use super::{Setup, ask, header};
+use crate::tls::{demand, shows};
 
 /// What a server is asked for, and under which host; or the status and the code of a refusal.
 #[derive(PartialEq, Debug)]
 enum Outcome {
     Led { target: String, host: String, forwarded_host: String },
-    Refused { status: String, label: String },
+    Refused { status: String, label: String, body: String },
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Outcome::Led { target, .. } => f.write_str(target),
-            Outcome::Refused { status, label } => write!(f, "{status} {label}"),
+            Outcome::Refused { status, label, .. } => write!(f, "{status} {label}"),
         }
     }
 }
@@ -28,7 +30,7 @@ impl fmt::Display for Outcome {
 fn a_page_and_a_handshake_are_led_alike() {
     let backend = Backend::listen();
     let port = backend.address.port();
-    let gateway = TestGateway::start(&format!(
+    let documents = format!(
         "name: NAME
 kind: HTTPServer
 port: PORT
@@ -64,7 +66,12 @@ name: NAME-n
 kind: Pipeline
 filters: [{{ name: proxy, kind: Proxy, pools: [{{ servers: [{{ url: 'http://localhost:{port}/base' }}] }}] }}]
 "
-    ));
+    );
+    let gateway = TestGateway::start(&documents);
+    let authority = Authority::new();
+    let shows = shows(&authority.issue(&["localhost"]));
+    let secure = TestGateway::start(&documents.replacen("rules:", &format!("{shows}rules:"), 1));
+    let tls = Initiator::speaking(secure.address, demand("localhost", &authority), "h2");
     let path_invalid = "400 path_invalid";
     let mismatch = "400 route_mismatch";
     let (method, address) = ("405 method_not_allowed", "403 address_refused");
@@ -124,6 +131,28 @@ filters: [{{ name: proxy, kind: Proxy, pools: [{{ servers: [{{ url: 'http://loca
         let page = outcome("Connection: close\r\n");
         assert_eq!(page, outcome(UPGRADE), "{row}");
         assert_eq!(page.to_string(), expected, "{row}");
+        // In HTTP/2 a target has another form, and what is no host is no request.
+        if target.starts_with('/') && !["", "a b"].contains(&host) {
+            over_http2(&tls, &backend, (host, target, headers), &page);
+        }
+    }
+}
+
+/// Sends a request over HTTP/2, which has to come to the same as `page`.
+fn over_http2(tls: &Initiator, backend: &Backend, request: (&str, &str, &str), page: &Outcome) {
+    let (host, target, headers) = request;
+    let headers = headers.to_lowercase();
+    let more = headers.lines().map(|line| line.split_once(": ").unwrap());
+    let own = [(":method", "GET"), (":scheme", "https"), (":authority", host), (":path", target)];
+    let fields: Vec<_> = own.into_iter().chain(more).collect();
+    let mut client = H2Peer::connect(tls.address, &[]);
+    client.send(kind::HEADERS, END | END_HEADERS, 1, &h2_headers(&fields));
+    match page {
+        Outcome::Led { .. } => assert_eq!(led(&backend.accept().head()), *page, "{request:?}"),
+        Outcome::Refused { body, .. } => {
+            let answer = client.answer(1).unwrap();
+            assert_eq!(String::from_utf8_lossy(&answer.body), *body, "{request:?}: {answer:?}");
+        }
     }
 }
 
@@ -340,10 +369,14 @@ fn outcome(backend: &Backend, client: &mut testkit::Peer) -> Outcome {
     let Some(mut server) = server else {
         let head = client.head();
         let label = header(&head, "x-ropeway-error").unwrap_or("none").to_owned();
-        return Outcome::Refused { status: head[9..12].to_owned(), label };
+        let body = String::from_utf8(client.rest()).unwrap();
+        return Outcome::Refused { status: head[9..12].to_owned(), label, body };
     };
-    let head = server.head();
-    let value = |name| header(&head, name).unwrap_or_default().to_owned();
+    led(&server.head())
+}
+
+fn led(head: &str) -> Outcome {
+    let value = |name| header(head, name).unwrap_or_default().to_owned();
     Outcome::Led {
         target: head.split(' ').nth(1).unwrap().to_owned(),
         host: value("host"),

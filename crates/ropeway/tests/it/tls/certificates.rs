@@ -1,6 +1,7 @@
 //! Which certificate is shown, and which one is asked for.
 
 use rustls::pki_types::CertificateDer;
+use testkit::h2::{END, END_HEADERS, H2Peer, h2_get, kind};
 use testkit::{Authority, Backend, Demand, Identity, Initiator, Peer, TestGateway, records};
 
 use super::{base64, demand, documents, echo, gateway, open, shows, try_open};
@@ -87,6 +88,33 @@ fn certificates_of_clients_are_asked_for_and_passed_on() {
             assert_eq!(head.contains(&value), is_known, "{head}");
             assert_eq!(head.matches("client-cert").count(), usize::from(is_known), "{head}");
             assert!(head.contains("\r\nx-forwarded-proto: https\r\n"), "{head}");
+        }
+    }
+}
+
+/// Every request of a connection is told of it, and none can say another.
+#[test]
+fn requests_over_http2_have_the_certificate_of_their_connection() {
+    let (authority, clients, backend) = (Authority::new(), Authority::new(), Backend::listen());
+    let shows = shows(&authority.issue(&["localhost"]));
+    let server = format!("{shows}caCertBase64: {}\nclientAuth: optional\n", base64(&clients.pem()));
+    let documents = documents(backend.address, &server).replace("WebSocketProxy", "Proxy");
+    let gateway = TestGateway::start(&documents.replace("ws://", "http://"));
+    let good = clients.issue(&["client"]);
+    let value = format!(":{}:", base64_of(&good));
+    for identity in [Some(&good), None] {
+        let demand = Demand { identity, ..demand("localhost", &authority) };
+        let tls = Initiator::speaking(gateway.address, demand, "h2");
+        let mut client = H2Peer::connect(tls.address, &[]);
+        for stream in [1, 3] {
+            let said = [("client-cert", ":bWFkZSB1cA==:"), ("client-cert-chain", ":bWFkZSB1cA==:")];
+            client.send(kind::HEADERS, END | END_HEADERS, stream, &h2_get("/ws", &said));
+            let head = backend.accept().head();
+            let found: Vec<_> =
+                head.lines().filter(|line| line.to_lowercase().starts_with("client")).collect();
+            let expected = identity.map(|_| format!("Client-Cert: {value}"));
+            assert_eq!(found.len(), usize::from(expected.is_some()), "{head}");
+            assert!(expected.is_none_or(|line| line.eq_ignore_ascii_case(found[0])), "{head}");
         }
     }
 }
