@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ropeway::app::{Gateway, Options};
 use ropeway::spec::Source;
+use ropeway::supervisor::drains::{Kind, Terms, Wish};
 use ropeway::supervisor::forecast::Forecast;
 use ropeway::supervisor::load::{Objects, load};
 use ropeway::supervisor::plan::Plan;
@@ -112,6 +113,16 @@ impl TestGateway {
         self.registries().release();
         twin.registries().resume();
         count
+    }
+
+    /// Drains an object by command, as its listeners are set.
+    ///
+    /// # Panics
+    /// There is none of this name.
+    pub fn drain(&mut self, object: Kind, name: &str) {
+        let wish = Wish { object, names: vec![name.to_owned()], pool: None, all_pools: false };
+        let gateway = self.gateway.as_mut().expect("a gateway that runs");
+        gateway.drain_objects(&wish, Terms::default()).unwrap();
     }
 
     /// How many of its tunnels can be moved.

@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::header::{COOKIE, EXPECT, HOST, HeaderMap, HeaderValue};
+use http::header::{CONNECTION, COOKIE, EXPECT, HOST, HeaderMap, HeaderValue};
 use http::{Method, Request, Uri, request};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
@@ -17,6 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::watch;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::connection::{LINGER, MAX_HEAD, Visit};
 use super::request::answer;
@@ -55,12 +56,17 @@ impl Visit {
     pub(super) async fn serve_http2(self: Rc<Self>, stream: Stream) {
         let patience = self.front.serving.load().send_timeout;
         let streams = Streams::new(&self.local.lifecycle, patience);
+        let last = CancellationToken::new();
         let service = service_fn(|request: Request<Incoming>| {
             let (head, body) = request.into_parts();
             let (body, unread) = ClientBody::with_unread(body);
-            let (visit, taker) = (self.clone(), streams.next(unread));
+            let (visit, taker, last) = (self.clone(), streams.next(unread), last.clone());
             async move {
-                let reply = visit.answer_stream(head, body).await;
+                let mut reply = visit.answer_stream(head, body).await;
+                // Here no header says that the connection is to end, but a GOAWAY (RFC 9113 6.8, 8.2.2).
+                if reply.headers_mut().remove(CONNECTION).is_some_and(|word| word == "close") {
+                    last.cancel();
+                }
                 Ok::<_, Infallible>(reply.map(|body| Watched::new(body, taker)))
             }
         });
@@ -73,6 +79,7 @@ impl Visit {
                 tokio::select! {
                     () = streams.idle_for(self.head_timeout()) => {}
                     () = self.era.cancelled() => {}
+                    () = last.cancelled() => {}
                 }
             } => {
                 connection.as_mut().graceful_shutdown();

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use testkit::{Backend, Peer, Serving, eventually, frame, free_port, masked, op};
 
-use super::{Killed, gateway, socket};
+use super::{Controlled, Killed, gateway, socket};
 use crate::cli::Folder;
 use crate::cli::process::{Ended, Process, json as parse, ropeway, run};
 
@@ -262,6 +262,30 @@ fn a_listener_refuses_everything_and_ends_what_waits() {
     gateway.order(&["undrain", "listener", "front", "side"]);
     assert_eq!(gateway.status()["ready"], true);
     gateway.open(gateway.ports[0], "/ws");
+}
+
+/// A handshake that is under way is finished. What it becomes ends with the others, and those who wait hear of it.
+#[test]
+fn a_handshake_under_way_is_finished_first() {
+    let gateway = Controlled::start("drain-handshake");
+    let mut client = Peer::shake(([127, 0, 0, 1], gateway.port).into(), "/ws", "");
+    let mut server = gateway.backend.accept();
+    let request = server.head();
+    let url = format!("ws://{}", gateway.backend.address);
+    let socket = socket(&gateway.folder);
+    let mut draining =
+        Process::start(&mut ropeway(&["drain", "server", &url, "--wait", "--control", &socket]));
+    assert!(draining.out("ws://").contains("chat/proxy#main  1 "), "{:?}", draining.lines());
+    server.send(Backend::answer(&request, "").as_bytes());
+    let head = client.head();
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    assert_eq!(farewell(&mut client), (1001, "drained".into()));
+    let close = server.frame();
+    assert_eq!(close.close(), (1001, "drained".into()));
+    server.send(&frame(0x88, None, &close.payload));
+    drop(server);
+    draining.feed("");
+    assert_eq!(draining.wait().code, Some(0));
 }
 
 /// Undrained in the middle: who was told is gone, all others live on, past the time when they would have been told.

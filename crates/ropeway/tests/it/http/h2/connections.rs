@@ -3,6 +3,7 @@
 use std::sync::Barrier;
 use std::thread;
 
+use ropeway::supervisor::drains::Kind;
 use testkit::h2::{END_HEADERS, H2Peer, h2_request, kind};
 use testkit::{Authority, Backend, Demand, Initiator, Peer, eventually, free_port};
 
@@ -52,6 +53,29 @@ fn one_request_too_many_is_refused_and_the_others_go_on() {
     let path = path(&server.head());
     answer(&mut server, &path);
     assert!(client.next(kind::DATA).is_some());
+}
+
+/// What waits is told at once, and who comes anew with the refusal.
+#[test]
+fn a_drain_ends_connections() {
+    let backend = Backend::listen().serve(paths);
+    for (object, behind, idle_ends) in [(Kind::Listener, "", true), (Kind::Route, "/0/0", false)] {
+        let mut front = Front::to(backend.address, "");
+        let mut idle = front.connect();
+        idle.get(1, "/one");
+        assert_eq!(idle.answer(1).unwrap().body, b"/one");
+        front.drain(object, behind);
+        let mut new = front.connect();
+        for client in if idle_ends { vec![&mut new] } else { vec![&mut idle, &mut new] } {
+            client.get(3, "/two");
+            let refused = client.answer(3).unwrap();
+            assert_eq!(refused.body, b"what is asked for is drained: try again later\n", "{object:?}");
+            assert_eq!(&client.next(kind::GOAWAY).unwrap().payload[4..8], NO_ERROR, "{object:?}");
+        }
+        if idle_ends {
+            assert_eq!(&idle.next(kind::GOAWAY).unwrap().payload[4..8], NO_ERROR);
+        }
+    }
 }
 
 #[test]

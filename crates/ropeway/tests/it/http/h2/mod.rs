@@ -7,6 +7,7 @@ mod requests;
 
 use std::net::SocketAddr;
 
+use ropeway::supervisor::drains::Kind;
 use testkit::h2::{END, H2Frame, H2Peer, kind};
 use testkit::{Authority, Demand, Initiator, Peer, TestGateway};
 
@@ -37,6 +38,14 @@ impl Front {
 
     pub(super) fn connect(&self) -> H2Peer {
         H2Peer::connect(self.tls.address, &[])
+    }
+}
+
+impl Front {
+    /// Drains the whole listener, or one of its routes.
+    pub(super) fn drain(&mut self, object: Kind, behind: &str) {
+        let name = format!("{}{behind}", self.gateway.name);
+        self.gateway.drain(object, &name);
     }
 }
 
