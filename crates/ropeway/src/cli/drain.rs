@@ -112,7 +112,8 @@ pub(super) fn ask_to_drain(order: &Drain) -> ExitCode {
         deadline_ms: order.deadline.map(millis),
         keep_tunnels: order.keep_tunnels,
     };
-    match ask(&order.control, "/drain", &DrainOrder { wish, terms }) {
+    let show = |objects: &[DrainedObject]| print!("{}", table(objects));
+    match ask(&order.control, "/drain", &DrainOrder { wish, terms }, show) {
         Ok(drains) if order.wait => wait(&order.control, &drains),
         Ok(_) => ExitCode::SUCCESS,
         Err(code) => code,
@@ -121,7 +122,8 @@ pub(super) fn ask_to_drain(order: &Drain) -> ExitCode {
 
 /// Asks the gateway to use something again.
 pub(super) fn ask_to_undrain(order: &Undrain) -> ExitCode {
-    let asked = order.part.wish().and_then(|wish| ask(&order.control, "/undrain", &wish));
+    let show = |objects: &[DrainedObject]| print!("{}", table_of_undrained(objects));
+    let asked = order.part.wish().and_then(|wish| ask(&order.control, "/undrain", &wish, show));
     asked.map_or_else(|code| code, |_| ExitCode::SUCCESS)
 }
 
@@ -141,21 +143,27 @@ pub(super) fn table(drained: &[DrainedObject]) -> Table<6> {
     table
 }
 
+fn table_of_undrained(objects: &[DrainedObject]) -> Table<4> {
+    let mut table = Table::new(["IN USE AGAIN", "NAME", "POOL", "LEFT"]);
+    for DrainedObject { target, left, .. } in objects {
+        let pool = target.pool().unwrap_or_default();
+        table.row([target.kind().into(), target.name().into(), pool.into(), left.to_string()]);
+    }
+    table
+}
+
 /// Drains what is wished.
 pub(super) fn drain(gateway: &mut Gateway, order: &DrainOrder) -> Result<Drains, Failure> {
-    let drained = gateway.drain_objects(&order.wish, order.terms)?;
-    Ok(answer(gateway, &drained))
+    Ok(answer(&gateway.drain_objects(&order.wish, order.terms)?))
 }
 
 /// Uses again what is wished.
 pub(super) fn undrain(gateway: &mut Gateway, wish: &Wish) -> Result<Drains, Failure> {
-    let taken_back = gateway.undrain(wish)?;
-    Ok(answer(gateway, &taken_back))
+    Ok(answer(&gateway.undrain(wish)?))
 }
 
-fn answer(gateway: &Gateway, objects: &[Drained]) -> Drains {
-    let object = |drained: &Drained| DrainedObject::of(drained, gateway.left(&drained.target));
-    Drains { objects: objects.iter().map(object).collect() }
+fn answer(objects: &[(Drained, usize)]) -> Drains {
+    Drains { objects: objects.iter().map(|(drained, left)| DrainedObject::of(drained, *left)).collect() }
 }
 
 impl Part {
@@ -186,13 +194,18 @@ fn misuse(why: &str) -> ExitCode {
 }
 
 /// Asks for it, and shows what comes of it.
-fn ask(control: &Control, path: &str, question: &impl Serialize) -> Result<Vec<Target>, ExitCode> {
+fn ask(
+    control: &Control,
+    path: &str,
+    question: &impl Serialize,
+    show: impl FnOnce(&[DrainedObject]),
+) -> Result<Vec<Target>, ExitCode> {
     let body = serde_json::to_vec(question).map_err(|error| failure(&error))?;
     let answer = control.answer(Method::POST, path, body)?;
     let Ok(Drains { objects }) = Drains::deserialize(&answer) else {
         return Err(failure(&"the gateway's answer is of another version"));
     };
-    control.show(&answer, |_: &Value| print!("{}", table(&objects)));
+    control.show(&answer, |_: &Value| show(&objects));
     Ok(objects.into_iter().map(|object| object.target).collect())
 }
 

@@ -7,8 +7,9 @@ mod find;
 mod schedule;
 mod target;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::mem;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -29,8 +30,8 @@ use crate::tunnel::farewell::Why;
 use crate::tunnel::registry::{Ask, Registries, is_of};
 use crate::upstream::pool::Pools;
 
-/// How often the log is told how a drain goes.
-const BETWEEN_PROGRESS: Duration = Duration::from_secs(5);
+/// How often the log is told how a drain goes: so many times in its window, and not more often than this.
+const PROGRESS: (u32, Duration) = (20, Duration::from_secs(5));
 
 /// An order to drain, as long as it is not taken back.
 #[derive(Clone, Debug)]
@@ -73,38 +74,37 @@ pub struct Drains(Vec<Drained>);
 
 impl Supervisor {
     /// Takes objects out of use until [`undrain`](Self::undrain); their tunnels end as `terms` say. What is drained
-    /// already is from now on drained like this.
+    /// already is from now on drained like this. Says what is drained, and how many are left of each.
     ///
     /// # Errors
     /// Names that nothing has, or several objects; nothing has happened then.
-    pub fn drain(&mut self, wish: &Wish, terms: Terms, workers: &Workers) -> Result<Vec<Drained>, String> {
+    pub fn drain(
+        &mut self,
+        wish: &Wish,
+        terms: Terms,
+        workers: &Workers,
+    ) -> Result<Vec<(Drained, usize)>, String> {
         let targets = find::find(wish, &self.targets(), "is in force")?;
-        self.drains.take(&targets).for_each(Drained::call_off);
+        self.drains.take(&targets).iter_mut().for_each(Drained::call_off);
         let before = self.drains.0.len();
         let now = Instant::now();
         self.drains.0.extend(targets.into_iter().map(|target| Drained::new(target, terms, now)));
         self.heed_drains(workers);
-        let new: Vec<_> = self.drains.0.iter().skip(before).cloned().collect();
-        for drained in &new {
-            drained.log(self.left(&drained.target, &workers.registries()), "drain has begun");
-        }
-        Ok(new)
+        let new = self.drains.0.iter().skip(before).cloned().collect();
+        Ok(self.log_all(new, "drain has begun", workers))
     }
 
-    /// Takes orders to drain back: tunnels that were not told to end yet live on.
+    /// Takes orders to drain back: tunnels that were not told to end yet live on. Says which, and how many are left of each.
     ///
     /// # Errors
     /// Names of what is not drained, or of several objects; nothing has happened then.
-    pub fn undrain(&mut self, wish: &Wish, workers: &Workers) -> Result<Vec<Drained>, String> {
+    pub fn undrain(&mut self, wish: &Wish, workers: &Workers) -> Result<Vec<(Drained, usize)>, String> {
         let known: Vec<_> = self.drains.0.iter().map(|drained| drained.target.clone()).collect();
         let targets = find::find(wish, &known, "is drained")?;
-        let taken_back: Vec<_> = self.drains.take(&targets).collect();
-        for drained in &taken_back {
-            drained.clone().call_off();
-            drained.log(self.left(&drained.target, &workers.registries()), "drain is taken back");
-        }
+        let mut taken_back = self.drains.take(&targets);
+        taken_back.iter_mut().for_each(Drained::call_off);
         self.heed_drains(workers);
-        Ok(taken_back)
+        Ok(self.log_all(taken_back, "drain is taken back", workers))
     }
 
     /// What is drained.
@@ -118,30 +118,37 @@ impl Supervisor {
         !self.drains.0.is_empty() && serving.all(|serving| serving.drained.all)
     }
 
-    /// How many tunnels `target` has; of servers and pools connections, requests under way included. Waits for the
-    /// workers: not to be called on one of them.
-    pub fn left(&self, target: &Target, registries: &Registries) -> usize {
-        let answers = registries.routes().into_iter();
-        // A worker that has stopped has none.
-        let routes = sum(answers.filter_map(|answer| answer.blocking_recv().ok()).flatten());
-        target.left(self.in_force.pools.values().chain(self.in_force.departed.values()), &routes)
+    /// Tells the log how it goes, and forgets what is gone and has no tunnels left. Whether anything was forgotten. Waits
+    /// for the workers: not to be called on one of them.
+    pub fn watch_drains(&mut self, registries: &Registries) -> bool {
+        if !self.drains.0.iter().any(Drained::is_watched) {
+            return false;
+        }
+        let (count, routes) = (self.drains.0.len(), tunnels_by_route(registries));
+        let mut drains = mem::take(&mut self.drains);
+        drains.0.iter_mut().for_each(|drained| drained.tell(self.left(drained, &routes)));
+        let is_over = |drained: &mut Drained| {
+            drained.is_gone && (drained.running.is_none() || self.left(drained, &routes) == 0)
+        };
+        drains.0.extract_if(.., is_over).for_each(|mut drained| drained.call_off());
+        self.drains = drains;
+        self.drains.0.len() < count
     }
 
-    /// Tells the log how it goes, and forgets what is gone and has no tunnels left. Whether anything was forgotten.
-    pub fn watch_drains(&mut self, registries: &Registries) -> bool {
-        let count = self.drains.0.len();
-        for mut drained in mem::take(&mut self.drains.0) {
-            if drained.told.is_some() || drained.is_gone {
-                let left = self.left(&drained.target, registries);
-                drained.tell(left);
-                if drained.is_gone && (left == 0 || drained.running.is_none()) {
-                    drained.call_off();
-                    continue;
-                }
-            }
-            self.drains.0.push(drained);
-        }
-        self.drains.0.len() < count
+    /// How many are left of what is drained.
+    fn left(&self, drained: &Drained, routes: &BTreeMap<Arc<str>, usize>) -> usize {
+        drained.target.left(self.in_force.pools.values().chain(self.in_force.departed.values()), routes)
+    }
+
+    /// Tells the log of each, and says how many are left.
+    fn log_all(&self, drains: Vec<Drained>, message: &str, workers: &Workers) -> Vec<(Drained, usize)> {
+        let routes = tunnels_by_route(&workers.registries());
+        let counted = drains.into_iter().map(|drained| {
+            let left = self.left(&drained, &routes);
+            drained.log(left, message);
+            (drained, left)
+        });
+        counted.collect()
     }
 
     /// Goes on with what another process was told to drain. Before anything is in force.
@@ -273,17 +280,19 @@ impl Drains {
     }
 
     /// Those for `targets`, which are in the list no more.
-    fn take(&mut self, targets: &[Target]) -> impl Iterator<Item = Drained> {
-        let is_meant = |drained: &Drained| targets.contains(&drained.target);
-        let (taken, left) = mem::take(&mut self.0).into_iter().partition(is_meant);
-        self.0 = left;
-        Vec::into_iter(taken)
+    fn take(&mut self, targets: &[Target]) -> Vec<Drained> {
+        self.0.extract_if(.., |drained| targets.contains(&drained.target)).collect()
     }
 }
 
 impl Drained {
     fn new(target: Target, terms: Terms, began: Instant) -> Self {
         Drained { target, terms, began, is_gone: false, running: None, told: Some(Instant::now()) }
+    }
+
+    /// Whether there is anything to tell of it, or to wait for.
+    fn is_watched(&self) -> bool {
+        self.told.is_some() || self.is_gone
     }
 
     /// When its tunnels end, if they do.
@@ -315,7 +324,7 @@ impl Drained {
         if before == schedule.map(|schedule| (schedule, &self.target)) {
             return;
         }
-        self.clone().call_off();
+        self.call_off();
         self.running = schedule.map(|schedule| {
             let called_off = CancellationToken::new();
             let pace = schedule.pace(self.began, workers.count());
@@ -327,8 +336,8 @@ impl Drained {
     }
 
     /// Tunnels that were not told yet live on.
-    fn call_off(self) {
-        if let Some(running) = self.running {
+    fn call_off(&mut self) {
+        if let Some(running) = self.running.take() {
             running.called_off.cancel();
         }
     }
@@ -339,7 +348,7 @@ impl Drained {
         if left == 0 {
             self.told = None;
             self.log(left, "drain: nothing is left");
-        } else if told.elapsed() >= BETWEEN_PROGRESS {
+        } else if self.schedule().is_some_and(|schedule| told.elapsed() >= between_progress(schedule)) {
             self.told = Some(Instant::now());
             self.log(left, "drain goes on");
         }
@@ -351,4 +360,15 @@ impl Drained {
         let window_s = self.schedule().map(|schedule| schedule.window.as_secs_f64());
         tracing::info!(object, name, pool, left, window_s, "{message}");
     }
+}
+
+fn between_progress(schedule: Schedule) -> Duration {
+    (schedule.window / PROGRESS.0).max(PROGRESS.1)
+}
+
+/// Waits for the workers.
+fn tunnels_by_route(registries: &Registries) -> BTreeMap<Arc<str>, usize> {
+    let answers = registries.routes().into_iter();
+    // A worker that has stopped has none.
+    sum(answers.filter_map(|answer| answer.blocking_recv().ok()).flatten())
 }

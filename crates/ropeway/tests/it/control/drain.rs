@@ -208,7 +208,9 @@ fn a_pool_without_a_server_says_why() {
     let by_itself = gateway.run(&["undrain", "server", &gateway.url(0)]);
     assert_eq!(by_itself.code, Some(1));
     assert!(by_itself.err.contains("is drained; there is none"), "{}", by_itself.err);
-    gateway.order(&["undrain", "pool", "chat/proxy#main"]);
+    let undrained = gateway.run(&["undrain", "pool", "chat/proxy#main"]);
+    let table = "IN USE AGAIN  NAME             POOL  LEFT\npool          chat/proxy#main        0\n";
+    assert_eq!((undrained.code, &*undrained.out), (Some(0), table), "{}", undrained.err);
     gateway.open_many(1);
 }
 
