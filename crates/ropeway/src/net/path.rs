@@ -31,23 +31,31 @@ pub fn decode(raw: &str, slashes: EncodedSlashes) -> Option<Cow<'_, str>> {
     if raw.contains('\\') {
         return None;
     }
-    let keeps = slashes == EncodedSlashes::Keep;
-    let mut kept = false;
     for (at, _) in raw.match_indices('%') {
         let escape = raw.get(at + 1..at + 3)?;
-        let slash = is_slash(escape);
-        let is_escaped_twice = keeps && escape == "25" && raw.get(at + 3..at + 5).is_some_and(is_slash);
         let is_hex = escape.bytes().all(|digit| digit.is_ascii_hexdigit());
-        if !is_hex || escape == "00" || is_escaped_twice || slash && !keeps {
+        if !is_hex || escape == "00" {
             return None;
         }
-        kept |= slash;
     }
-    let path = match kept {
-        true => Cow::Owned(percent_decode_str(&protect(raw)).decode_utf8_lossy().into_owned()),
-        false => percent_decode_str(raw).decode_utf8_lossy(),
+    let kept = escaped_slashes(raw);
+    let path = match (kept, slashes) {
+        (0, _) => percent_decode_str(raw).decode_utf8_lossy(),
+        (_, EncodedSlashes::Keep) => {
+            percent_decode_str(&protect(raw)).decode_utf8_lossy().into_owned().into()
+        }
+        (_, EncodedSlashes::Reject) => return None,
     };
-    (!has_dots(&path)).then_some(path)
+    let is_ambiguous = slashes == EncodedSlashes::Keep && escaped_slashes(&path) != kept;
+    (!is_ambiguous && !has_dots(&path)).then_some(path)
+}
+
+/// How many slashes and backslashes stand in `path` as escapes, or as what looks like one.
+fn escaped_slashes(path: &str) -> usize {
+    path.match_indices('%')
+        .filter_map(|(at, _)| path.get(at + 1..at + 3))
+        .filter(|digits| is_slash(digits))
+        .count()
 }
 
 /// Whether these two digits escape a slash or a backslash.
@@ -104,8 +112,7 @@ pub fn changed(target: &Uri, change: impl FnOnce(&str) -> Option<String>) -> Opt
 
 /// What the listener does with escaped slashes: if it let one pass, it keeps them.
 fn slashes_in(raw: &str) -> EncodedSlashes {
-    let mut escapes = raw.match_indices('%').filter_map(|(at, _)| raw.get(at + 1..at + 3));
-    if escapes.any(is_slash) { EncodedSlashes::Keep } else { EncodedSlashes::Reject }
+    if escaped_slashes(raw) > 0 { EncodedSlashes::Keep } else { EncodedSlashes::Reject }
 }
 
 #[cfg(test)]
@@ -153,6 +160,14 @@ mod tests {
             ("/a%25b", Some("/a%b")),
             ("/a%252fb", None),
             ("/a%255Cb", None),
+            // Each of these decodes to what a kept slash looks like.
+            ("/a%252%46b", None),
+            ("/a%25%32%66b", None),
+            ("/a%255%43b", None),
+            ("/a%2fb%252%46c", None),
+            ("/a%2%66b", None),
+            ("/a%25252fb", Some("/a%252fb")),
+            ("/a%2fb%25c", Some("/a%2Fb%c")),
             ("/a/..%2fb", None),
             ("/a%2f..", None),
             ("/a%2f.%5cb", None),
