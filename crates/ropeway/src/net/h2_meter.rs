@@ -14,8 +14,9 @@ use tokio::time::Instant;
 
 use super::Stream;
 
-/// What a peer has at the beginning, and the most it ever has.
-const BUDGET: u32 = 1_000;
+/// What a peer has at the beginning, and the most it ever has: twice what it takes to give up 100 requests at once, as
+/// browsers do when a page is left.
+const BUDGET: u32 = 2_000;
 
 /// What it gets each second.
 const PER_SECOND: u64 = 100;
@@ -34,6 +35,9 @@ const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 
+/// A flag of DATA: the first byte behind the head says how many at the end are padding (RFC 9113 6.1).
+const PADDED: u8 = 8;
+
 /// A connection with a client that speaks HTTP/2. Reading fails when the client has spent its budget.
 #[derive(Debug)]
 pub struct H2Meter {
@@ -49,7 +53,8 @@ pub struct H2Meter {
 struct Frames {
     /// Bytes that are no head of a frame, before the next one.
     skip: usize,
-    head: [u8; HEAD],
+    /// With the length of the padding, where there is one.
+    head: [u8; HEAD + 1],
     /// How much of `head` is here.
     have: usize,
 }
@@ -105,7 +110,7 @@ fn cost(kind: u8, length: usize) -> u32 {
 }
 
 impl Frames {
-    /// Goes on by `bytes`, and tells `note` the type and the length of each frame that begins in them.
+    /// Goes on by `bytes`, and tells `note` the type of each frame that begins in them, and its length without padding.
     fn advance(&mut self, mut bytes: &[u8], mut note: impl FnMut(u8, usize)) {
         while !bytes.is_empty() {
             if self.skip > 0 {
@@ -113,16 +118,28 @@ impl Frames {
                 (self.skip, bytes) = (self.skip - skipped, &bytes[skipped..]);
                 continue;
             }
-            let (now, later) = bytes.split_at(bytes.len().min(HEAD - self.have));
+            let (now, later) = bytes.split_at(bytes.len().min(self.head_length() - self.have));
             self.head[self.have..self.have + now.len()].copy_from_slice(now);
             (self.have, bytes) = (self.have + now.len(), later);
-            if self.have == HEAD {
-                let [a, b, c, kind, ..] = self.head;
-                let length = u32::from_be_bytes([0, a, b, c]) as usize;
-                (self.skip, self.have) = (length, 0);
-                note(kind, length);
+            if self.have == self.head_length() {
+                let padding = if self.have > HEAD { 1 + usize::from(self.head[HEAD]) } else { 0 };
+                note(self.head[3], self.length().saturating_sub(padding));
+                (self.skip, self.have) = (self.length() + HEAD - self.have, 0);
             }
         }
+    }
+
+    /// Of what has to be here before a frame can be judged; as far as that is known.
+    fn head_length(&self) -> usize {
+        let [.., kind, flags, _, _, _, _, _] = self.head;
+        let is_padded = kind == DATA && flags & PADDED != 0 && self.length() > 0;
+        HEAD + usize::from(self.have >= HEAD && is_padded)
+    }
+
+    /// Of the frame, without its head.
+    fn length(&self) -> usize {
+        let [a, b, c, ..] = self.head;
+        u32::from_be_bytes([0, a, b, c]) as usize
     }
 }
 
@@ -165,15 +182,28 @@ mod tests {
         frame
     }
 
+    /// DATA of `length` bytes, of which some are padding, and one says how many.
+    fn padded(length: usize, padding: u8) -> Vec<u8> {
+        let mut frame = frame(DATA, length);
+        frame[4] = PADDED;
+        if let Some(first) = frame.get_mut(HEAD) {
+            *first = padding;
+        }
+        frame
+    }
+
     #[test]
     fn frames_are_found_however_their_bytes_come() {
-        let bytes = [frame(SETTINGS, 6), frame(DATA, 0), frame(HEADERS, 300), frame(9, 1)].concat();
+        let padded = [padded(20, 5), padded(6, 5), padded(5, 5), padded(0, 0)].concat();
+        let bytes = [frame(SETTINGS, 6), frame(DATA, 0), frame(HEADERS, 300), padded, frame(9, 1)].concat();
+        let expected =
+            [(SETTINGS, 6), (DATA, 0), (HEADERS, 300), (DATA, 14), (DATA, 0), (DATA, 0), (DATA, 0), (9, 1)];
         for piece in [1, 2, 8, 9, 10, 100, bytes.len()] {
             let (mut frames, mut found) = (Frames::default(), Vec::new());
             bytes
                 .chunks(piece)
                 .for_each(|piece| frames.advance(piece, |kind, length| found.push((kind, length))));
-            assert_eq!(found, [(SETTINGS, 6), (DATA, 0), (HEADERS, 300), (9, 1)], "{piece}");
+            assert_eq!(found, expected, "{piece}");
         }
     }
 
@@ -183,14 +213,16 @@ mod tests {
         for (name, frame, most) in [
             ("requests", frame(HEADERS, 10), None),
             ("bodies", frame(DATA, 10), None),
-            ("empty bodies", frame(DATA, 0), Some(1_000)),
-            ("resets", frame(RST_STREAM, 4), Some(100)),
-            ("settings", frame(SETTINGS, 0), Some(100)),
-            ("pings", frame(6, 8), Some(1_000)),
-            ("updates of windows", frame(8, 4), Some(1_000)),
-            ("priorities", frame(2, 5), Some(1_000)),
-            ("continuations", frame(9, 0), Some(1_000)),
-            ("unknown frames", frame(0xbe, 0), Some(1_000)),
+            ("empty bodies", frame(DATA, 0), Some(2_000)),
+            ("padded bodies", padded(10, 8), None),
+            ("padding", padded(10, 9), Some(2_000)),
+            ("resets", frame(RST_STREAM, 4), Some(200)),
+            ("settings", frame(SETTINGS, 0), Some(200)),
+            ("pings", frame(6, 8), Some(2_000)),
+            ("updates of windows", frame(8, 4), Some(2_000)),
+            ("priorities", frame(2, 5), Some(2_000)),
+            ("continuations", frame(9, 0), Some(2_000)),
+            ("unknown frames", frame(0xbe, 0), Some(2_000)),
         ] {
             let mut meter = H2Meter::new(stream());
             meter.charge(&[0; PREFACE]).unwrap();
@@ -205,5 +237,14 @@ mod tests {
             meter.credit(&frame(DATA, 20));
             meter.charge(&[frame(8, 4), frame(8, 4)].concat()).unwrap();
         }
+    }
+
+    #[test]
+    fn all_requests_can_be_given_up_at_once() {
+        let mut meter = H2Meter::new(Stream::other(tokio::io::empty()));
+        meter.charge(&[0; PREFACE]).unwrap();
+        let (settings, reset, other) = (frame(SETTINGS, 0), frame(RST_STREAM, 4), frame(6, 8));
+        let read = [settings.repeat(2), reset.repeat(100), other.repeat(100)].concat();
+        assert!(meter.charge(&read).is_ok());
     }
 }
