@@ -4,15 +4,19 @@
 //! carries no request and no body costs a peer something of a budget (RFC 9113 10.5). The budget grows with time, and
 //! with every frame of an answer: a good peer updates windows as it reads.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::Stream;
+use super::paced::{Part, Queue};
 
 /// What a peer has at the beginning, and the most it ever has: twice what it takes to give up 100 requests at once, as
 /// browsers do when a page is left.
@@ -41,7 +45,11 @@ const PADDED: u8 = 8;
 /// A connection with a client that speaks HTTP/2. Reading fails when the client has spent its budget.
 #[derive(Debug)]
 pub struct H2Meter {
-    stream: Stream,
+    /// Shared, as hyper does not give it back.
+    stream: Rc<RefCell<Stream>>,
+    queue: Queue,
+    /// For what hyper holds while nothing can be written.
+    halted: Option<Part>,
     read: Frames,
     written: Frames,
     budget: u32,
@@ -60,10 +68,12 @@ struct Frames {
 }
 
 impl H2Meter {
-    /// For `stream`, on which nothing was exchanged yet.
-    pub fn new(stream: Stream) -> Self {
+    /// For `stream`, on which nothing was exchanged yet. What cannot be written waits in `queue`.
+    pub fn new(stream: Rc<RefCell<Stream>>, queue: Queue) -> Self {
         H2Meter {
             stream,
+            queue,
+            halted: None,
             read: Frames { skip: PREFACE, ..Frames::default() },
             written: Frames::default(),
             budget: BUDGET,
@@ -150,30 +160,40 @@ impl AsyncRead for H2Meter {
         room: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = room.filled().len();
-        ready!(AsyncRead::poll_read(Pin::new(&mut self.stream), cx, room))?;
+        ready!(AsyncRead::poll_read(Pin::new(&mut *self.stream.borrow_mut()), cx, room))?;
         Poll::Ready(self.charge(&room.filled()[before..]))
     }
 }
 
 impl AsyncWrite for H2Meter {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = ready!(AsyncWrite::poll_write(Pin::new(&mut self.stream), cx, bytes))?;
+        let result = AsyncWrite::poll_write(Pin::new(&mut *self.stream.borrow_mut()), cx, bytes);
+        if result.is_pending() && self.halted.is_none() {
+            self.halted = Some(self.queue.part(Bytes::new()));
+        }
+        let written = ready!(result)?;
+        self.halted = None;
         self.credit(&bytes[..written]);
         Poll::Ready(Ok(written))
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.stream.borrow_mut()).poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        AsyncWrite::poll_shutdown(Pin::new(&mut self.stream), cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_shutdown(Pin::new(&mut *self.stream.borrow_mut()), cx)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn meter() -> H2Meter {
+        let stream = Stream::other(tokio::io::empty());
+        H2Meter::new(Rc::new(RefCell::new(stream)), Queue::default())
+    }
 
     fn frame(kind: u8, length: usize) -> Vec<u8> {
         let mut frame = (length as u32).to_be_bytes()[1..].to_vec();
@@ -209,7 +229,6 @@ mod tests {
 
     #[test]
     fn what_carries_something_is_free_and_all_else_has_an_end() {
-        let stream = || Stream::other(tokio::io::empty());
         for (name, frame, most) in [
             ("requests", frame(HEADERS, 10), None),
             ("bodies", frame(DATA, 10), None),
@@ -224,14 +243,14 @@ mod tests {
             ("continuations", frame(9, 0), Some(2_000)),
             ("unknown frames", frame(0xbe, 0), Some(2_000)),
         ] {
-            let mut meter = H2Meter::new(stream());
+            let mut meter = meter();
             meter.charge(&[0; PREFACE]).unwrap();
             let passed = (0..5_000).take_while(|_| meter.charge(&frame).is_ok()).count();
             // Time goes on while this runs.
             let expected = most.map_or(5_000..=5_000, |most| most..=most + 200);
             assert!(expected.contains(&passed), "{name}: {passed}");
         }
-        let mut meter = H2Meter::new(stream());
+        let mut meter = meter();
         meter.charge(&[0; PREFACE]).unwrap();
         for _ in 0..5_000 {
             meter.credit(&frame(DATA, 20));
@@ -241,7 +260,7 @@ mod tests {
 
     #[test]
     fn all_requests_can_be_given_up_at_once() {
-        let mut meter = H2Meter::new(Stream::other(tokio::io::empty()));
+        let mut meter = meter();
         meter.charge(&[0; PREFACE]).unwrap();
         let (settings, reset, other) = (frame(SETTINGS, 0), frame(RST_STREAM, 4), frame(6, 8));
         let read = [settings.repeat(2), reset.repeat(100), other.repeat(100)].concat();

@@ -2,8 +2,10 @@
 //!
 //! WebSockets over HTTP/2 (RFC 8441) are not announced, so clients open them on connections of their own.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
+use std::error::Error;
+use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -25,7 +27,8 @@ use crate::fault::Fault;
 use crate::lifecycle::Lifecycle;
 use crate::net::Stream;
 use crate::net::h2_meter::H2Meter;
-use crate::net::paced::{Taker, Watched};
+use crate::net::linger::linger;
+use crate::net::paced::{Queue, Taker, Watched};
 use crate::net::patient::Patient;
 use crate::net::reply::{Reply, refusal};
 use crate::net::unread::{ClientBody, Unread};
@@ -54,6 +57,16 @@ const GOAWAY_PATIENCE: Duration = Duration::from_secs(5);
 impl Visit {
     /// Answers requests until the connection is over.
     pub(super) async fn serve_http2(self: Rc<Self>, stream: Stream) {
+        let stream = Rc::new(RefCell::new(stream));
+        let ended = self.serve_streams(stream.clone()).await;
+        // Nobody else has it any more.
+        if let (Some(()), Ok(stream)) = (ended, Rc::try_unwrap(stream)) {
+            linger(stream.into_inner(), LINGER).await;
+        }
+    }
+
+    /// `None` when the connection is lost.
+    async fn serve_streams(self: Rc<Self>, stream: Rc<RefCell<Stream>>) -> Option<()> {
         let patience = self.front.serving.load().send_timeout;
         let streams = Streams::new(&self.local.lifecycle, patience);
         let last = CancellationToken::new();
@@ -61,16 +74,17 @@ impl Visit {
             let (head, body) = request.into_parts();
             let (body, unread) = ClientBody::with_unread(body);
             let (visit, taker, last) = (self.clone(), streams.next(unread), last.clone());
+            let queue = streams.queue.clone();
             async move {
                 let mut reply = visit.answer_stream(head, body).await;
                 // Here no header says that the connection is to end, but a GOAWAY (RFC 9113 6.8, 8.2.2).
                 if reply.headers_mut().remove(CONNECTION).is_some_and(|word| word == "close") {
                     last.cancel();
                 }
-                Ok::<_, Infallible>(reply.map(|body| Watched::new(body, taker)))
+                Ok::<_, Infallible>(reply.map(|body| Watched::new(body, taker, queue)))
             }
         });
-        let stream = Patient::new(H2Meter::new(stream), patience);
+        let stream = Patient::new(H2Meter::new(stream, streams.queue.clone()), patience);
         let connection = builder(&streams).serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
         let result = tokio::select! {
@@ -85,14 +99,15 @@ impl Visit {
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     result = connection => result,
-                    () = streams.idle_for(GOAWAY_PATIENCE) => return,
-                    () = self.too_long() => return,
+                    () = streams.left() => return Some(()),
+                    () = self.too_long() => return None,
                 }
             }
         };
-        if let Err(error) = result {
-            tracing::debug!(peer = %self.peer.address, %error, "connection ended");
-        }
+        let Err(error) = result else { return Some(()) };
+        tracing::debug!(peer = %self.peer.address, %error, "connection ended");
+        let is_lost = error.source().is_some_and(|cause| cause.is::<io::Error>());
+        (!is_lost).then_some(())
     }
 
     async fn answer_stream(&self, head: request::Parts, body: ClientBody) -> Reply {
@@ -163,6 +178,7 @@ struct Streams {
     open: watch::Sender<usize>,
     /// How long a client may take nothing of an answer.
     patience: Duration,
+    queue: Queue,
     /// Of the request that hyper has just had answered; its stream comes next.
     next: Rc<Cell<(Taker, Unread)>>,
 }
@@ -173,7 +189,13 @@ struct Open(watch::Sender<usize>);
 impl Streams {
     fn new(lifecycle: &Lifecycle, patience: Duration) -> Self {
         let lifecycle = lifecycle.clone();
-        Streams { lifecycle, open: watch::Sender::default(), patience, next: Rc::default() }
+        Streams {
+            lifecycle,
+            open: watch::Sender::default(),
+            patience,
+            queue: Queue::default(),
+            next: Rc::default(),
+        }
     }
 
     /// For the stream that is given here next.
@@ -193,6 +215,17 @@ impl Streams {
             if timeout(patience, open.changed()).await.is_err() {
                 return;
             }
+        }
+    }
+
+    /// Resolves when a client that was told to open no more streams does not let the connection end: there are none, and
+    /// it takes nothing of what is left of their answers, if anything.
+    ///
+    /// Cancel safe.
+    async fn left(&self) {
+        self.idle_for(GOAWAY_PATIENCE).await;
+        while self.queue.moves(self.patience) {
+            self.idle_for(GOAWAY_PATIENCE).await;
         }
     }
 }

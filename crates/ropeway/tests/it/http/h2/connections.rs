@@ -2,12 +2,13 @@
 
 use std::sync::Barrier;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use ropeway::supervisor::drains::Kind;
-use testkit::h2::{END_HEADERS, H2Peer, h2_request, kind};
+use testkit::h2::{END, END_HEADERS, H2Peer, INITIAL_WINDOW, h2_frame, h2_request, kind};
 use testkit::{Authority, Backend, Demand, Initiator, Peer, eventually, free_port};
 
-use super::{Front, answer, path, paths};
+use super::{Front, answer, frames, path, paths};
 use crate::tls::shows;
 
 const NO_ERROR: &[u8] = &[0; 4];
@@ -151,6 +152,53 @@ fn requests_under_way_come_to_their_end() {
         while client.frame().is_some() {}
         ending.join().unwrap();
     }
+}
+
+/// Reads the GOAWAY of a gateway that has other plans for the listener, and says that it was heard.
+fn be_sent_away(front: &mut Front, client: &mut H2Peer) {
+    front.gateway.reload(&front.documents.replacen("port: PORT", &format!("port: {}", free_port()), 1));
+    client.next(kind::GOAWAY).unwrap();
+    let ping = client.next(kind::PING).unwrap();
+    client.send(kind::PING, END, 0, &ping.payload);
+}
+
+/// Longer than a client that takes nothing is waited for where nothing is left for it.
+#[test]
+fn what_is_left_of_an_answer_waits_for_a_client_that_takes_it_late() {
+    const BODY: usize = 1000;
+    let backend = Backend::listen().serve(paths);
+    let path = format!("/{}", "a".repeat(BODY - 1));
+    let late = |line, expected| {
+        let mut front = Front::to(backend.address, line);
+        let mut client = H2Peer::connect(front.tls.address, &[(INITIAL_WINDOW, 10)]);
+        client.get(1, &path);
+        assert_eq!(client.next(kind::DATA).unwrap().payload.len(), 10);
+        be_sent_away(&mut front, &mut client);
+        let began = Instant::now();
+        eventually("it is late", || (began.elapsed() > Duration::from_secs(7)).then_some(()));
+        client.peer.try_send(&h2_frame(kind::WINDOW_UPDATE, 0, 1, &(BODY as u32).to_be_bytes()));
+        let length: usize = frames(&mut client, 1).iter().map(|frame| frame.payload.len()).sum();
+        assert_eq!(10 + length, expected, "{line}");
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| late("", BODY));
+        scope.spawn(|| late("sendTimeout: 1s\n", 10));
+    });
+}
+
+/// A socket that is closed while its peer goes on talking is reset, and takes away what the peer has not read yet.
+#[test]
+fn a_client_that_goes_on_talking_is_listened_to_for_a_while() {
+    let backend = Backend::listen().serve(paths);
+    let mut front = Front::to(backend.address, "");
+    let mut client = front.connect();
+    client.get(1, "/one");
+    assert_eq!(client.answer(1).unwrap().body, b"/one");
+    be_sent_away(&mut front, &mut client);
+    while client.frame().is_some() {}
+    let began = Instant::now();
+    while client.peer.try_send(&h2_frame(kind::PING, 0, 0, &[0; 8])) {}
+    assert!(began.elapsed() > Duration::from_millis(300), "{:?}", began.elapsed());
 }
 
 /// What is not offered is not spoken.
