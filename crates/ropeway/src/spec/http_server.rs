@@ -112,17 +112,17 @@ pub struct HttpServer {
     pub key_base64: Option<Spanned<KeyBase64>>,
     /// Certificates by a name of your own, each PEM or base64 of it; `keys` holds the keys under the same names.
     #[serde(default)]
-    pub certs: BTreeMap<Spanned<String>, CertificateText>,
+    pub certs: Spanned<BTreeMap<Spanned<String>, CertificateText>>,
     /// Private keys by the names that `certs` uses, each PEM or base64 of it.
     #[serde(default)]
-    pub keys: BTreeMap<Spanned<String>, KeyText>,
+    pub keys: Spanned<BTreeMap<Spanned<String>, KeyText>>,
     /// PEM files with certificates, by a name of your own; `keyFiles` holds the keys under the same names. A file that
     /// changes is read again.
     #[serde(default)]
-    pub cert_files: BTreeMap<Spanned<String>, CertificateFile>,
+    pub cert_files: Spanned<BTreeMap<Spanned<String>, CertificateFile>>,
     /// PEM files with private keys, by the names that `certFiles` uses.
     #[serde(default)]
-    pub key_files: BTreeMap<Spanned<String>, KeyFile>,
+    pub key_files: Spanned<BTreeMap<Spanned<String>, KeyFile>>,
     /// Certificates (PEM) of the authorities that issue those of clients, in base64: clients must then present one.
     #[serde(default)]
     pub ca_cert_base64: Option<Spanned<CertificateBase64>>,

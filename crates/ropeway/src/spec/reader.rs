@@ -115,6 +115,11 @@ impl Reader {
         }
     }
 
+    /// Whether nothing inside this place had to be left out.
+    pub fn is_whole(&self, place: Span) -> bool {
+        !self.lacks_something(place)
+    }
+
     /// Adds findings, if there are any.
     pub fn report_all(&self, diagnostics: impl IntoIterator<Item = Diagnostic>) {
         diagnostics.into_iter().for_each(|diagnostic| self.report(diagnostic));

@@ -94,10 +94,11 @@ impl HttpServer {
         check_keys(reader, "keyFiles", &self.cert_files, &self.key_files);
         let names = self.certs.keys().chain(self.cert_files.keys());
         let first = self.cert_base64.iter().map(Spanned::span).chain(names.map(Spanned::span)).next();
+        let is_whole = reader.is_whole(self.certs.span()) && reader.is_whole(self.cert_files.span());
         match (*self.https, first) {
             (false, Some(first)) => reader
                 .report(Diagnostic::warning("a certificate does nothing without `https: true`").at(first)),
-            (true, None) if !*self.auto_cert.written() => reader.report(
+            (true, None) if !*self.auto_cert.written() && is_whole => reader.report(
                 Diagnostic::error("`https` needs a certificate")
                     .at(self.https.span())
                     .help("name PEM files in `certFiles` and `keyFiles`"),
@@ -128,15 +129,19 @@ impl HttpServer {
 fn check_keys<C, K>(
     reader: &Reader,
     keys_name: &str,
-    certs: &BTreeMap<Spanned<String>, C>,
-    keys: &BTreeMap<Spanned<String>, K>,
+    certs: &Spanned<BTreeMap<Spanned<String>, C>>,
+    keys: &Spanned<BTreeMap<Spanned<String>, K>>,
 ) {
+    // One that could not be read is there all the same.
+    if !reader.is_whole(certs.span()) || !reader.is_whole(keys.span()) {
+        return;
+    }
     for name in certs.keys().filter(|name| !keys.contains_key(*name)) {
-        let title = format!("`{keys_name}` has no key that can be used for the certificate `{}`", **name);
+        let title = format!("`{keys_name}` has no key for the certificate `{}`", **name);
         reader.report(Diagnostic::error(title).at(name.span()));
     }
     for name in keys.keys().filter(|name| !certs.contains_key(*name)) {
-        let title = format!("there is no certificate that can be used for the key `{}`", **name);
+        let title = format!("there is no certificate for the key `{}`", **name);
         reader.report(Diagnostic::error(title).at(name.span()));
     }
 }

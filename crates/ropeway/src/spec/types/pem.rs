@@ -191,7 +191,10 @@ text_type!(TlsName, expects: "a host name or an IP address", schema: {
 });
 
 fn file(path: &str) -> Result<Vec<u8>, String> {
-    let failed = |error| format!("`{path}` cannot be read: {error}");
+    let failed = |error| {
+        let from = if path.starts_with('/') { "" } else { " (looked for from where ropeway was started)" };
+        format!("`{path}` cannot be read: {error}{from}")
+    };
     // What is no regular file may never end, or never begin: it is not even opened.
     if !std::fs::metadata(path).map_err(failed)?.is_file() {
         return Err(format!("`{path}` is not a file"));

@@ -578,18 +578,27 @@ fn certificates_are_checked() {
         ),
         (
             format!("https: true\ncerts: {{ a: {cert} }}\n"),
-            vec!["6:10: error: `keys` has no key that can be used for the certificate `a`".into()],
+            vec!["6:10: error: `keys` has no key for the certificate `a`".into()],
         ),
         (
             format!("{good}keys: {{ a: {key} }}\n"),
-            vec!["8:9: error: there is no certificate that can be used for the key `a`".into()],
+            vec!["8:9: error: there is no certificate for the key `a`".into()],
         ),
         (
             format!("{good}certs: {{ a: not-base64! }}\nkeys: {{ a: {key} }}\n"),
+            vec![format!("8:13: error: `a`: {no_base64}")],
+        ),
+        (
+            "https: true\ncertFiles: { a: tests/it/config/identity.pem }\nkeyFiles: { a: none.pem }\n".into(),
             vec![
-                format!("8:13: error: `a`: {no_base64}"),
-                "9:9: error: there is no certificate that can be used for the key `a`".into(),
+                "7:16: error: `a`: `none.pem` cannot be read: No such file or directory (os error 2) (looked for from \
+                 where ropeway was started)"
+                    .into(),
             ],
+        ),
+        (
+            "https: true\ncertFiles: { a: /nonexistent }\nkeyFiles: { a: tests/it/config/identity.pem }\n".into(),
+            vec!["6:17: error: `a`: `/nonexistent` cannot be read: No such file or directory (os error 2)".into()],
         ),
         (
             format!("{good}certFiles: {{ a: /nonexistent }}\nkeyFiles: {{ a: /nonexistent }}\n"),
