@@ -26,6 +26,7 @@ use crate::fault::{Blame, Fault};
 use crate::net::body::RequestBody;
 use crate::net::forwarded::Client;
 use crate::net::reply::{BodyError, ERROR_HEADER, Reply, ReplyBody};
+use crate::spec::types::StatusCodes;
 use crate::tunnel::Claim;
 
 /// What a pool makes of ordinary requests.
@@ -34,7 +35,7 @@ pub(super) struct Rules {
     /// How long a server may take to the head of its answer; `None` for any time.
     pub(super) timeout: Option<Duration>,
     /// Answers that count as failures; `None` for those from 500 on.
-    pub(super) failure_codes: Option<Vec<u16>>,
+    pub(super) failure_codes: Option<Vec<StatusCodes>>,
     /// The most bytes that the body of an answer may have.
     pub(super) max_answer: u64,
 }
@@ -261,7 +262,7 @@ impl From<Fault> for Failed {
 impl Rules {
     fn is_failure(&self, status: StatusCode) -> bool {
         match &self.failure_codes {
-            Some(codes) => codes.contains(&status.as_u16()),
+            Some(codes) => codes.iter().any(|codes| codes.contains(status.as_u16())),
             None => status.is_server_error(),
         }
     }

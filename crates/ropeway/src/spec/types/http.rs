@@ -151,6 +151,35 @@ impl JsonSchema for StatusRange {
     }
 }
 
+/// One status code, as `404`, or all from one to another, as `500-599`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct StatusCodes(StatusRange);
+
+impl StatusCodes {
+    /// Whether `code` is among them.
+    pub const fn contains(self, code: u16) -> bool {
+        self.0.contains(code)
+    }
+}
+
+impl FromStr for StatusCodes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let code = |text: &str| text.parse().ok().filter(|code| (100..=599).contains(code)).map(StatusCode);
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        match (code(first), code(last)) {
+            (Some(first), Some(last)) if first <= last => Ok(Self(StatusRange { first, last })),
+            (Some(_), Some(_)) => Err(format!("the range is empty: {first} is above {last}")),
+            _ => Err(format!("{text} is no status code from 100 to 599, nor a range such as 500-599")),
+        }
+    }
+}
+
+text_type!(StatusCodes, expects: "a status code such as 404, or a range such as 500-599", schema: {
+    "type": ["integer", "string"], "minimum": 100, "maximum": 599, "pattern": "^[1-5][0-9]{2}-[1-5][0-9]{2}$"
+});
+
 /// The name of a header, in lower case (RFC 9110 section 5.1: a token, letter case does not matter).
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct HeaderName(Box<str>);

@@ -29,7 +29,7 @@ pub use duration::{DurationError, GoDuration, Timeout, Window};
 pub use glob::Glob;
 pub use hash_key::HashKey;
 pub use header_text::{HeaderText, TextPart, Variable};
-pub use http::{FinalStatus, HeaderName, HeaderValue, HttpMethod, StatusCode, StatusRange};
+pub use http::{FinalStatus, HeaderName, HeaderValue, HttpMethod, StatusCode, StatusCodes, StatusRange};
 pub use limits::{BodyLimit, Failures, MessageLimit, Percent, Permil, Port, Positive, Weight};
 pub use name::Name;
 pub use network::IpRange;

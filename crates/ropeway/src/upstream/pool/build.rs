@@ -108,7 +108,7 @@ fn rules(spec: &PoolSpec) -> Rules {
     let most = spec.server_max_body_size.map_or(0, |most| most.0);
     Rules {
         timeout: timeout.filter(|timeout| !timeout.is_zero()),
-        failure_codes: codes.map(|codes| codes.iter().map(|code| code.get()).collect()),
+        failure_codes: codes.map(|codes| codes.to_vec()),
         max_answer: u64::try_from(most).ok().filter(|most| *most > 0).unwrap_or(u64::MAX),
     }
 }

@@ -683,6 +683,30 @@ fn what_only_a_proxy_has_is_an_error_in_a_websocket_proxy() {
     }
 }
 
+#[test]
+fn codes_of_failures_are_codes_and_ranges() {
+    let found = |codes: &str| {
+        lines(&load_text(&format!(
+            "{SERVER}kind: Pipeline\nname: p\nfilters:\n- name: a\n  kind: Proxy\n  pools:\n\
+             \x20 - servers: [{{ url: http://a }}]\n    failureCodes: {codes}\n"
+        )))
+    };
+    for good in ["[404, 500-599]", "['404', '500-500']", "[100, 599]", "[]"] {
+        assert_eq!(found(good), [""; 0], "{good}");
+    }
+    for (codes, expected) in [
+        ("[99]", "99 is no status code from 100 to 599, nor a range such as 500-599"),
+        ("[600]", "600 is no status code"),
+        ("[500-]", "500- is no status code"),
+        ("[5xx]", "5xx is no status code"),
+        ("[599-500]", "the range is empty: 599 is above 500"),
+        ("404", "expected a list"),
+    ] {
+        let found = found(codes);
+        assert!(found.len() == 1 && found[0].contains(expected), "{codes}: {found:?}");
+    }
+}
+
 /// What routes cannot be is said where it stands.
 #[test]
 fn what_is_no_route() {

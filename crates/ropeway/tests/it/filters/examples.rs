@@ -55,9 +55,8 @@ fn pages() {
 #[test]
 fn permission() {
     let backend = mirror();
-    for (answer, code) in
-        [("204 Fine", 200), ("401 No", 401), ("403 No", 401), ("500 Broken", 401), ("", 401)]
-    {
+    let no = ["401 No", "403 No", "500 Broken", "501 HEAD?", "405 HEAD?", "302 Log in", ""];
+    for (answer, code) in [("204 Fine", 200)].into_iter().chain(no.map(|answer| (answer, 401))) {
         let service = Backend::listen().serve(move |mut peer| {
             let head = peer.head();
             assert!(head.starts_with("HEAD /permission?b HTTP/1.1\r\n"), "{head}");

@@ -155,6 +155,10 @@ fn codes_that_count_as_failures_have_a_result() {
     for (address, pool, mocked) in [
         (limited.address, "", false),
         (limited.address, "failureCodes: [429]", true),
+        (limited.address, "failureCodes: [500, 400-428]", false),
+        (limited.address, "failureCodes: [500, 400-429]", true),
+        (limited.address, "failureCodes: [429-599]", true),
+        (limited.address, "failureCodes: [430-599]", false),
         (broken.address, "", true),
         (broken.address, "failureCodes: [429]", false),
     ] {
