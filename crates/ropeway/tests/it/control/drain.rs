@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use testkit::soak::{Backends, Plan, Target};
 use testkit::{Backend, Peer, Serving, eventually, frame, free_port, masked, op};
 
 use super::{Controlled, Killed, gateway, socket};
@@ -347,6 +348,43 @@ fn the_ends_are_spread_over_the_window() {
     let waited = draining.wait();
     assert_eq!(waited.code, Some(0), "{}", waited.err);
     assert!(waited.out.contains("listener  front        100   0s     end over 4s"), "{}", waited.out);
+}
+
+/// Busy tunnels, each message of them checked, and handshakes beside them: those of one server end evenly, nobody else
+/// notices.
+#[test]
+fn a_server_is_drained_under_traffic() {
+    const TUNNELS: usize = 100;
+    const WINDOW: Duration = Duration::from_secs(4);
+    let (ports, backends) =
+        ([free_port(), free_port()], Backends::listen(&[([127, 0, 0, 1], 0).into(); 2]).unwrap());
+    let (url, text) =
+        (format!("ws://{}", backends.addresses[1]), documents(ports, &backends.addresses, "", ""));
+    let folder = Folder::new("drain-traffic", &[("main.yaml", &text)]);
+    let _process = gateway(&folder);
+    let target = Target {
+        address: ([127, 0, 0, 1], ports[0]).into(),
+        host: "localhost".into(),
+        path: "/ws".into(),
+        tls: None,
+    };
+    let (interval, churn) = (Duration::from_millis(100), Some(Duration::from_millis(50)));
+    let soak = backends.soak(target, Plan { tunnels: TUNNELS, interval, churn, ..Plan::default() }).unwrap();
+    eventually("all tunnels", || (soak.settled() >= TUNNELS).then_some(()));
+    let began = soak.elapsed();
+    let socket = socket(&folder);
+    let order =
+        ["drain", "server", &url, "--window", "4s", "--max-rate", "100000/s", "--wait", "--control", &socket];
+    let drained = run(&order);
+    assert_eq!(drained.code, Some(0), "{}", drained.err);
+    let report = soak.finish();
+    assert!(report.messages_are_clean() && report.failed_handshakes == 0, "{report}");
+    let ended: Vec<_> = report.closes.keys().map(|close| (close.code, &*close.reason)).collect();
+    assert_eq!(ended, [(1001, "drained")], "{report}");
+    // They take turns, those included that come and go.
+    assert!(report.unexpected_closes().abs_diff(TUNNELS as u64 / 2) <= 10, "{report}");
+    let unevenness = report.unevenness(began, WINDOW).unwrap();
+    assert!(unevenness <= 0.1, "off by {unevenness:.3} of the window\n{report}");
 }
 
 #[test]
