@@ -8,10 +8,14 @@ use std::task::{Context, Poll, ready};
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::tls::TlsStream;
+
+/// What the kernel takes beyond what it can send; it tells of room when half of it is left.
+const MAX_UNSENT: u32 = 128 * 1024;
 
 /// A byte stream to a client or a server.
 ///
@@ -86,6 +90,22 @@ impl Stream {
                 Boxed::Tls(_) | Boxed::Other(_) => Err(io::ErrorKind::Unsupported.into()),
             },
         }
+    }
+
+    /// Has the kernel say soon that there is room for more, where a peer reads slowly: on TCP it waits by itself until a
+    /// third of its buffer is free, which may be more than a megabyte.
+    ///
+    /// # Errors
+    /// The kernel does not know the option.
+    pub fn tell_soon_of_room(&self) -> io::Result<()> {
+        let tcp = match self {
+            Stream::Tcp(tcp) => tcp,
+            Stream::Boxed(boxed) => match &**boxed {
+                Boxed::Tls(tls) => tls.tcp(),
+                Boxed::Unix(_) | Boxed::Other(_) => return Ok(()),
+            },
+        };
+        SockRef::from(tcp).set_tcp_notsent_lowat(MAX_UNSENT)
     }
 
     /// Reads into `room`; 0 bytes mean the peer will send no more.

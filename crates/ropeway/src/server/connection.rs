@@ -133,6 +133,8 @@ impl Visit {
 
     /// Has hyper answer the requests, of which the first begins with `begin`.
     async fn go_on(&self, stream: Stream, begin: Bytes) -> Option<Free> {
+        // Without it, patience with slow readers is shorter.
+        let _ = stream.tell_soon_of_room();
         // Boxed: few connections come here, and the task of each has room for its largest part.
         Box::pin(self.serve_requests(Begun::reading(stream, begin))).await
     }

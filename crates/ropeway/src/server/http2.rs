@@ -57,6 +57,8 @@ const GOAWAY_PATIENCE: Duration = Duration::from_secs(5);
 impl Visit {
     /// Answers requests until the connection is over.
     pub(super) async fn serve_http2(self: Rc<Self>, stream: Stream) {
+        // Without it, patience with slow readers is shorter.
+        let _ = stream.tell_soon_of_room();
         let stream = Rc::new(RefCell::new(stream));
         let ended = self.serve_streams(stream.clone()).await;
         // Nobody else has it any more.

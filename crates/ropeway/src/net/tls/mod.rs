@@ -106,6 +106,11 @@ impl TlsStream {
         self.tls.get_ref().1.peer_certificates()?.first()
     }
 
+    /// What it runs over.
+    pub(super) fn tcp(&self) -> &TcpStream {
+        self.tls.get_ref().0.tcp()
+    }
+
     /// What is spoken over it, if both sides agreed on something (RFC 7301).
     pub fn protocol(&self) -> Option<&[u8]> {
         self.tls.get_ref().1.alpn_protocol()

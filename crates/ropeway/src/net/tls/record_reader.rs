@@ -40,6 +40,10 @@ impl RecordReader {
         RecordReader { tcp, ahead: Bytes::new(), whole: 0 }
     }
 
+    pub(super) fn tcp(&self) -> &TcpStream {
+        &self.tcp
+    }
+
     /// The connection, and what was taken off it and nobody has read: it begins with a record's header, unless a record
     /// was read in part only, which gives `None`.
     pub(super) fn into_parts(self) -> Option<(TcpStream, Bytes)> {

@@ -1,7 +1,10 @@
 //! Clients that do not take their answers, and servers that do not go on with them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use socket2::SockRef;
 use testkit::h2::{H2Peer, INITIAL_WINDOW, kind};
 use testkit::{Backend, Peer, eventually};
 
@@ -56,6 +59,29 @@ fn a_client_that_reads_slowly_gets_everything() {
     for part in 0..60 {
         pass(Duration::from_millis(50));
         assert!(client.bytes_or_end(PART).is_some(), "cut after {part} MiB");
+    }
+}
+
+/// It takes 320 KiB within the time in which it may take nothing: less than the kernel, left to itself, waits for before it
+/// reports that there is room.
+#[test]
+fn a_client_that_reads_very_slowly_is_not_cut() {
+    const PART: usize = 64 << 10;
+    let cut = Arc::new(AtomicBool::new(false));
+    let noticed = cut.clone();
+    let backend = Backend::listen().serve(move |mut server| {
+        server.head();
+        server.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n");
+        while server.try_send(&[b'x'; PART]) {}
+        noticed.store(true, Ordering::Relaxed);
+    });
+    let gateway = Setup { server: "sendTimeout: 1s", ..Setup::default() }.to(&[backend.address]);
+    let mut client = ask(&gateway, &get("/", ""));
+    SockRef::from(&client.tcp).set_recv_buffer_size(PART).unwrap();
+    for part in 0..420 {
+        // At first as fast as it can: the kernel's buffers grow.
+        pass(Duration::from_millis(if part < 400 { 0 } else { 200 }));
+        assert!(client.bytes_or_end(PART).is_some() && !cut.load(Ordering::Relaxed), "after {part}");
     }
 }
 
