@@ -184,8 +184,11 @@ fn is_host(text: &[u8]) -> bool {
     let Ok(authority) = Authority::try_from(text) else { return false };
     let port = authority.as_str().strip_prefix(authority.host()).unwrap_or("@");
     match port.strip_prefix(':') {
-        // A port may be empty (RFC 3986 3.2.3).
-        Some(port) => port.is_empty() || authority.port_u16().is_some(),
+        // A port may be empty (RFC 3986 3.2.3). `http` would take a sign for one, and the last port of `a:80@a:80`.
+        Some(port) => {
+            port.bytes().all(|byte| byte.is_ascii_digit())
+                && (port.is_empty() || authority.port_u16().is_some())
+        }
         None => port.is_empty(),
     }
 }

@@ -123,13 +123,18 @@ fn shortened(uri: &str) -> String {
 fn shown(headers: &HeaderMap) -> String {
     let lines = headers.keys().map(|name| {
         let values = headers.get_all(name).iter();
-        let values = values.map(|value| match is_secret_key(name.as_str()) {
+        let values = values.map(|value| match is_secret(name.as_str()) {
             true => "***".into(),
             false => String::from_utf8_lossy(value.as_bytes()),
         });
         format!("{name}: [{}]", values.collect::<Vec<_>>().join(" "))
     });
     lines.collect::<Vec<_>>().join(", ")
+}
+
+/// Browsers can put a token into `Sec-WebSocket-Protocol` only; a certificate says who somebody is.
+fn is_secret(name: &str) -> bool {
+    is_secret_key(name) || matches!(name, "sec-websocket-protocol" | "client-cert" | "client-cert-chain")
 }
 
 /// Keeps what a client says from ending a line, a quoted field, or the string that it is in a line of JSON.
@@ -197,9 +202,19 @@ mod tests {
 
     #[test]
     fn secrets_are_masked_by_their_names() {
-        for name in
-            ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "x-auth-token"]
-        {
+        for name in [
+            "authorization",
+            "proxy-authorization",
+            "cookie",
+            "set-cookie",
+            "x-api-key",
+            "x-auth-token",
+            "sec-websocket-protocol",
+            "client-cert",
+            "client-cert-chain",
+            "x-csrf-token",
+            "x-amz-security-token",
+        ] {
             let mut headers = HeaderMap::new();
             headers.append(name, "hunter2".parse().unwrap());
             headers.append(name, "hunter3".parse().unwrap());

@@ -7,7 +7,7 @@ use http::request;
 
 use super::host_of;
 use super::matcher::{Parameters, unescape};
-use crate::net::forwarded::{Client, Word};
+use crate::net::forwarded::Client;
 use crate::spec::types::{HeaderText, TextPart, Variable};
 use crate::telemetry::clock::Moment;
 
@@ -82,16 +82,8 @@ impl Subject<'_> {
                 format!("{} {} {:?}", self.head.method, self.target(), self.head.version).into()
             }
             Variable::RequestTime => b"0.000".into(),
-            Variable::Scheme => self.scheme(),
+            Variable::Scheme => self.client.scheme(&self.head.headers).into(),
             Variable::Target => self.target().into(),
-        }
-    }
-
-    fn scheme(&self) -> Vec<u8> {
-        let said = self.header("x-forwarded-proto");
-        match self.client.word == Word::Trusted && !said.is_empty() {
-            true => said,
-            false => if self.client.peer.secure { "https" } else { "http" }.into(),
         }
     }
 
@@ -117,9 +109,10 @@ impl Subject<'_> {
         cookies.find(|(known, _)| *known == name).map(|(_, value)| value.into()).unwrap_or_default()
     }
 
+    /// The chain that came, and who told it.
     fn forwarded_for(&self) -> Vec<u8> {
         let lines = self.head.headers.get_all("x-forwarded-for").iter().map(HeaderValue::as_bytes);
-        let address = self.client.address.to_string();
+        let address = self.client.peer.address.ip().to_canonical().to_string();
         lines.chain([address.as_bytes()]).collect::<Vec<_>>().join(&b", "[..])
     }
 

@@ -319,6 +319,58 @@ fn slashes_that_are_kept_part_nothing() {
 }
 
 #[test]
+fn what_some_servers_take_for_a_path_is_not_that_path() {
+    let router = one_rule(vec![route("admin", exact("/admin"))]);
+    assert_eq!(find(&router, "GET", "/%61dmin", &[]).unwrap().route, "admin");
+    let others = [
+        "//admin",
+        "/admin/",
+        "/admin;x",
+        "/admin%3Bx",
+        "/;/admin",
+        "/admin%20",
+        "/ADMIN",
+        "/adm%c1%a9n",
+        "/%c0%afadmin",
+        "/%e0%80%afadmin",
+        "/admin%c0%80",
+        "/%ef%bc%8fadmin",
+        "/admin%23",
+        "/admin%3F",
+        "/%2561dmin",
+    ];
+    for path in others {
+        assert!(matches!(find(&router, "GET", path, &[]), Err(Fault::RouteNotFound { .. })), "{path}");
+    }
+    let unsafe_ones = ["/./admin", "/x/../admin", "/admin/.", "/%2fadmin", "/%5cadmin", "/admin%00"];
+    for path in unsafe_ones {
+        assert_eq!(find(&router, "GET", path, &[]), Err(Fault::PathInvalid), "{path}");
+    }
+}
+
+#[test]
+fn behind_a_trusted_proxy_the_chain_grows_by_that_proxy() {
+    let texts = ["$proxy_add_x_forwarded_for", "$remote_addr", "$scheme"];
+    let names = ["x-chain", "x-client", "x-scheme"].map(|name| name.parse().unwrap());
+    let set_headers = names.into_iter().zip(texts.map(|text| text.parse().unwrap())).collect();
+    let router = one_rule(vec![Route { set_headers, ..route("a", exact("/")) }]);
+    let proxies = crate::net::forwarded::TrustedProxies::new(Some(vec!["10.0.0.0/8".parse().unwrap()]));
+    let address = "[::ffff:10.0.0.1]:5".parse().unwrap();
+    let peer = crate::net::forwarded::Peer { address, secure: false, certificate: None };
+    for (said, scheme) in
+        [("https", "https"), ("wss", "https"), ("ws", "http"), ("HTTPS\t", "http"), ("x", "http")]
+    {
+        let mut head =
+            head("GET", "/", &[("x-forwarded-for", "192.0.2.7, 10.0.0.9"), ("x-forwarded-proto", said)]);
+        let client = proxies.client(&peer, &head.headers);
+        let asked = head.clone();
+        router.find(&asked, client.address).unwrap().set_headers(&mut head, &client);
+        let told = ["x-chain", "x-client", "x-scheme"].map(|name| head.headers[name].to_str().unwrap());
+        assert_eq!(told, ["192.0.2.7, 10.0.0.9, 10.0.0.1", "192.0.2.7", scheme], "{said}");
+    }
+}
+
+#[test]
 fn headers_are_set_by_what_the_request_says() {
     let table = [
         ("$request_method $uri?$args", "GET /u/7%20?a=%41&a=b"),

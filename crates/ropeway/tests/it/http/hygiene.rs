@@ -429,6 +429,10 @@ fn heads() {
         ("no host", b"GET / HTTP/1.1\r\n\r\n", &[400], &[]),
         ("a host with a path", b"GET / HTTP/1.1\r\nHost: test.example/x\r\n\r\n", &[400], &[]),
         ("a host with a user", b"GET / HTTP/1.1\r\nHost: a@test.example\r\n\r\n", &[400], &[]),
+        ("a host with a port and another host", b"GET / HTTP/1.1\r\nHost: a:80@b\r\n\r\n", &[400], &[]),
+        ("a host twice with a port", b"GET / HTTP/1.1\r\nHost: b:80@b:80\r\n\r\n", &[400], &[]),
+        ("a port with a sign", b"GET / HTTP/1.1\r\nHost: b:+80\r\n\r\n", &[400], &[]),
+        row!("a target twice with a port", "GET http://b:80@b:80/x HTTP/1.1", "", "", [400], []),
         row!(
             "an absolute target",
             "GET http://other.example/x HTTP/1.1",

@@ -76,6 +76,12 @@ fn requests_that_are_refused() {
         ("another host", with(&[("host", "other.example")]), Ok("exactly one valid host")),
         ("a second host", with(&[("host", "test.example"), ("host", "other")]), Ok("exactly one valid host")),
         ("a user in the authority", without(&[("host", "user@a")]), Ok("exactly one valid host")),
+        ("a host twice in one", without(&[("host", "b:80@b:80")]), Ok("exactly one valid host")),
+        (
+            "a host twice in the authority",
+            h2_headers(&[GET, &[(":authority", "b:80@b:80")]].concat()),
+            Ok("exactly one valid host"),
+        ),
         ("101 headers", with(&many), Ok("more than 100 headers")),
         ("a path that does not begin", at("a"), Err(PROTOCOL_ERROR)),
         ("an asterisk", at("*"), Ok("the path holds")),
