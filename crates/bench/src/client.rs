@@ -1,17 +1,25 @@
 //! One WebSocket client: connects, upgrades, sends messages and holds every byte that comes back to account.
 
 use crate::fault::Fault;
-use crate::load::Io;
+use crate::load::{Io, Target};
 use crate::messages::{MASK_KEY, Messages};
+use crate::shape::PAGE;
+use crate::wire::Wire;
 use mio::net::TcpStream;
+use rustls::ClientConfig;
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What all clients of a measurement say and expect to hear.
 pub(crate) struct Script {
+    /// The upgrade, or what is asked again and again.
     request: Vec<u8>,
+    /// Ordinary requests, and no tunnel.
+    is_http: bool,
+    tls: Option<Arc<ClientConfig>>,
     accept: String,
     sends: Messages,
     hears: Messages,
@@ -19,7 +27,7 @@ pub(crate) struct Script {
 
 /// One connection to the proxy.
 pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Wire,
     id: u32,
     phase: Phase,
     born: Instant,
@@ -54,15 +62,23 @@ enum Phase {
 }
 
 impl Script {
-    /// Messages with `payload` bytes each, after an upgrade at `path`.
-    pub(crate) fn new(proxy: SocketAddr, path: &str, payload: usize) -> Script {
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: {proxy}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        );
+    /// What `target` asks for.
+    pub(crate) fn new(target: &Target<'_>) -> Script {
+        let (path, payload) = (target.path, target.size);
+        let host = if target.tls.is_some() { "localhost".to_owned() } else { target.proxy.to_string() };
+        let request = if target.is_http {
+            format!("GET {PAGE} HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\n\r\n")
+        } else {
+            format!(
+                "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                 Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+            )
+        };
         let accept = ws::handshake::accept_key(KEY.as_bytes()).iter().copied().map(char::from).collect();
         Script {
             request: request.into_bytes(),
+            is_http: target.is_http,
+            tls: target.tls.clone(),
             accept,
             sends: Messages::from_client(payload),
             hears: Messages::from_server(payload),
@@ -72,11 +88,11 @@ impl Script {
 
 impl Client {
     /// Begins to connect; `id` (below 2^24) marks its messages.
-    pub(crate) fn connect(proxy: SocketAddr, id: u32) -> Result<Client, Fault> {
+    pub(crate) fn connect(proxy: SocketAddr, id: u32, script: &Script) -> Result<Client, Fault> {
         let stream = TcpStream::connect(proxy).map_err(Fault::io(format!("connect to {proxy}")))?;
         stream.set_nodelay(true).map_err(Fault::io("set TCP_NODELAY"))?;
         Ok(Client {
-            stream,
+            stream: Wire::new(stream, script.tls.as_ref())?,
             id,
             phase: Phase::Connecting,
             born: Instant::now(),
@@ -107,6 +123,9 @@ impl Client {
     pub(crate) fn ask(&mut self, count: usize, script: &Script, io: &mut Io) -> Result<(), Fault> {
         let now = Instant::now();
         self.asked_at.extend(std::iter::repeat_n(now, count));
+        if script.is_http {
+            return (0..count).try_for_each(|_| self.write_at_once(&script.request));
+        }
         self.goal += count as u64 * script.sends.frame_len();
         self.flush(script, io)
     }
@@ -128,22 +147,29 @@ impl Client {
         script: &Script,
         io: &mut Io,
     ) -> Result<Progress, Fault> {
-        if self.has_ended() || self.phase == Phase::Connecting && !self.finish_connecting(script)? {
+        let is_new = self.phase == Phase::Connecting;
+        if self.has_ended() || is_new && !self.finish_connecting(script)? {
             return Ok(Progress::default());
         }
         let mut progress = Progress::default();
+        progress.upgraded = is_new && script.is_http;
         self.read(peer_closed, script, io, &mut progress)?;
         self.flush(script, io)?;
+        self.stream.push().map_err(Fault::io("write to the proxy"))?;
         Ok(progress)
     }
 
     /// False while the connection is not there yet.
     fn finish_connecting(&mut self, script: &Script) -> Result<bool, Fault> {
-        if let Some(error) = self.stream.take_error().map_err(Fault::io("connect"))? {
+        if let Some(error) = self.stream.tcp().take_error().map_err(Fault::io("connect"))? {
             return Err(Fault::io("connect to the proxy")(error));
         }
-        if self.stream.peer_addr().is_err() {
+        if self.stream.tcp().peer_addr().is_err() {
             return Ok(false);
+        }
+        if script.is_http {
+            self.phase = Phase::Open;
+            return Ok(true);
         }
         self.phase = Phase::Upgrading;
         self.write_at_once(&script.request)?;
@@ -173,8 +199,7 @@ impl Client {
                 Ok(count) => {
                     progress.bytes += count;
                     self.receive(&io.input[..count], script, &mut io.latencies, progress)?;
-                    // A short read emptied the socket: what comes later is a new event (epoll(7), edge-triggered).
-                    if count < io.input.len() && !peer_closed {
+                    if self.stream.is_emptied(count, io.input.len()) && !peer_closed {
                         return Ok(());
                     }
                 }
@@ -204,6 +229,7 @@ impl Client {
                     Err(Fault::new("bytes behind the 101 before any message was sent"))
                 }
             }
+            Phase::Open if script.is_http => self.receive_pages(bytes, latencies, progress),
             Phase::Open => self.receive_messages(bytes, script, latencies, progress),
             Phase::Closing => {
                 self.head.extend_from_slice(bytes);
@@ -259,6 +285,44 @@ impl Client {
         if replies == 0 {
             return Ok(());
         }
+        self.note(replies, latencies, progress)
+    }
+
+    /// Answers to ordinary requests, each with the page of the backend.
+    fn receive_pages(
+        &mut self,
+        bytes: &[u8],
+        latencies: &mut Vec<u32>,
+        progress: &mut Progress,
+    ) -> Result<(), Fault> {
+        self.head.extend_from_slice(bytes);
+        let mut replies = 0;
+        while let Some(end) = self.head.windows(4).position(|four| four == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&self.head[..end]);
+            let (status, fields) = head.split_once("\r\n").unwrap_or((&head, ""));
+            let length = field(fields, "content-length").and_then(|length| length.parse().ok());
+            if !status.starts_with("HTTP/1.1 200") || length != Some(page().len()) {
+                return Err(Fault::new(format!(
+                    "a request was answered with `{status}` and {length:?} bytes"
+                )));
+            }
+            let Some(body) = self.head.get(end + 4..end + 4 + page().len()) else { break };
+            if body != page() {
+                return Err(Fault::new("a page came altered"));
+            }
+            self.head.drain(..end + 4 + page().len());
+            replies += 1;
+        }
+        self.note(replies, latencies, progress)
+    }
+
+    /// Counts what came back, and how long that took.
+    fn note(
+        &mut self,
+        replies: usize,
+        latencies: &mut Vec<u32>,
+        progress: &mut Progress,
+    ) -> Result<(), Fault> {
         let now = Instant::now();
         for _ in 0..replies {
             let asked =
@@ -293,6 +357,11 @@ impl Client {
         }
         Ok(())
     }
+}
+
+/// What the backend answers to an ordinary request.
+pub(crate) fn page() -> &'static [u8] {
+    &[b'p'; 1024]
 }
 
 /// The value of the first field with this name, which is in lower case.

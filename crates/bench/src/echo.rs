@@ -1,10 +1,10 @@
 //! One connection of the echo backend: answers the upgrade, then sends each message back once it is whole.
 
-use crate::client::field;
+use crate::client::{field, page};
 use crate::fault::Fault;
 use crate::load::Io;
 use crate::messages::header;
-use crate::shape::MAX_PAYLOAD;
+use crate::shape::{MAX_PAYLOAD, PAGE};
 use mio::net::TcpStream;
 use std::io::{ErrorKind, Read, Write};
 
@@ -89,9 +89,21 @@ impl Echo {
     /// Appends the answers to what is whole in `input`, and says how much of it that was.
     fn answer(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<usize, Fault> {
         let mut used = 0;
-        if self.phase == Phase::Request {
-            let Some(end) = input.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(0) };
-            out.extend(accept(&String::from_utf8_lossy(&input[..end]))?.into_bytes());
+        while self.phase == Phase::Request {
+            let Some(end) = input[used..].windows(4).position(|four| four == b"\r\n\r\n") else {
+                return Ok(used);
+            };
+            let (input, end) = (&input[used..], used + end);
+            if input.starts_with(format!("GET {PAGE} ").as_bytes()) {
+                out.extend_from_slice(
+                    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", page().len()).as_bytes(),
+                );
+                out.extend_from_slice(page());
+                used = end + 4;
+                continue;
+            }
+            let input = &input[..end - used];
+            out.extend(accept(&String::from_utf8_lossy(input))?.into_bytes());
             self.phase = Phase::Open;
             used = end + 4;
         }

@@ -6,6 +6,7 @@ use crate::fault::Fault;
 use mio::event::Event;
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Registry, Token};
+use rustls::ClientConfig;
 use slab::Slab;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -32,6 +33,10 @@ pub(crate) struct Target<'a> {
     pub(crate) backend: SocketAddr,
     /// Payload bytes of each message.
     pub(crate) size: usize,
+    /// Ordinary requests, and no tunnels.
+    pub(crate) is_http: bool,
+    /// How clients speak TLS, if they do.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
 }
 
 /// Buffers that all connections share, and the latencies that they measured.
@@ -97,7 +102,7 @@ impl Load {
             registry,
             listener,
             proxy: target.proxy,
-            script: Script::new(target.proxy, target.path, target.size),
+            script: Script::new(target),
             clients: Vec::new(),
             echoes: Slab::new(),
             io: Io { input: vec![0; INPUT].into(), output: Vec::new(), latencies: Vec::new() },
@@ -300,9 +305,9 @@ impl Ends {
 
     fn connect(&mut self, index: usize) -> Result<Client, Fault> {
         self.next_id = (self.next_id + 1) % MAX_ID;
-        let mut client = Client::connect(self.proxy, self.next_id)?;
+        let mut client = Client::connect(self.proxy, self.next_id, &self.script)?;
         self.registry
-            .register(&mut client.stream, Token(index * 2), Interest::READABLE | Interest::WRITABLE)
+            .register(client.stream.tcp(), Token(index * 2), Interest::READABLE | Interest::WRITABLE)
             .map_err(Fault::io("watch a connection"))?;
         Ok(client)
     }

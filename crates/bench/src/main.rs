@@ -17,6 +17,7 @@ mod relay;
 mod shape;
 mod soak;
 mod stats;
+mod wire;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

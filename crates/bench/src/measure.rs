@@ -4,11 +4,13 @@ use crate::fault::Fault;
 use crate::load::{Load, Target};
 use crate::machine;
 use crate::procfs::{self, Memory, Processes};
-use crate::shape::{Metric, Shape};
+use crate::shape::{Case, Metric, Shape};
 use crate::stats::quantile;
+use crate::wire;
 use clap::Args;
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Arguments of `ropeway-bench load`.
@@ -31,8 +33,12 @@ pub(crate) struct LoadArgs {
     backend: SocketAddr,
 
     /// Shapes of load, with commas between them
-    #[arg(long, value_name = "SHAPES", value_delimiter = ',', default_value = crate::shape::DEFAULT)]
-    shapes: Vec<Shape>,
+    #[arg(long, value_name = "SHAPES", value_delimiter = ',', default_value = crate::shape::TUNNELS)]
+    shapes: Vec<Case>,
+
+    /// Who signed the proxy's certificate for `localhost`, where shapes have `tls:`
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
 
     /// How often each shape is measured
     #[arg(long, default_value_t = 1)]
@@ -94,22 +100,34 @@ pub(crate) fn run(args: &LoadArgs) -> Result<(), Fault> {
     let interrupted = machine::interrupt_flag()?;
     machine::raise_descriptor_limit(descriptors(&args.shapes))?;
     machine::pin(machine::cpu(args.cpu, 0)?)?;
-    for shape in &args.shapes {
-        let target =
-            Target { proxy: args.proxy, path: &args.path, backend: args.backend, size: shape.size() };
+    for case in &args.shapes {
+        let shape = &case.shape;
+        let tls = match (&args.ca, case.tls) {
+            (Some(authority), true) => Some(wire::client_config(authority)?),
+            (None, true) => return Err(Fault::new(format!("{case} needs --ca"))),
+            (_, false) => None,
+        };
+        let target = Target {
+            proxy: args.proxy,
+            path: &args.path,
+            backend: args.backend,
+            size: shape.size(),
+            is_http: shape.is_http(),
+            tls,
+        };
         let mut load = Load::new(&target, args.timing.spin, &interrupted)?;
         for _ in 0..args.rounds {
             let outcome =
-                measure(shape, &mut load, &args.pids, &args.timing).map_err(|fault| fault.of(shape))?;
-            println!("{shape}: {outcome}");
+                measure(shape, &mut load, &args.pids, &args.timing).map_err(|fault| fault.of(case))?;
+            println!("{case}: {outcome}");
         }
     }
     Ok(())
 }
 
 /// How many descriptors the largest of these shapes takes: a client's and the backend's for each tunnel.
-pub(crate) fn descriptors(shapes: &[Shape]) -> usize {
-    shapes.iter().map(|shape| 2 * shape.connections() + 50).max().unwrap_or_default()
+pub(crate) fn descriptors(cases: &[Case]) -> usize {
+    cases.iter().map(|case| 2 * case.shape.connections() + 50).max().unwrap_or_default()
 }
 
 /// Measures one shape once, on tunnels of its own.
@@ -125,6 +143,7 @@ pub(crate) fn measure(
     let processes = Processes::tree(pids)?;
     let outcome = match *shape {
         Shape::Echo { connections, in_flight, .. } => echo(load, &processes, timing, connections, in_flight),
+        Shape::Http { connections } => echo(load, &processes, timing, connections, 1),
         Shape::Latency { .. } => echo(load, &processes, timing, 1, 1),
         Shape::Handshakes { parallel } => handshakes(load, &processes, timing, parallel),
         Shape::Idle { from, to } => idle(load, &processes, timing, from, to),

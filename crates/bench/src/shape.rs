@@ -11,6 +11,8 @@ pub(crate) enum Shape {
     Echo { connections: usize, size: usize, in_flight: usize },
     /// `latency=64B`: one connection, one message at a time, and the figure is the time it takes.
     Latency { size: usize },
+    /// `http=100`: each connection asks for a page of 1 KiB, again and again.
+    Http { connections: usize },
     /// `handshakes=32`: that many at a time connect, upgrade, get one message echoed and close.
     Handshakes { parallel: usize },
     /// `idle=5000`, `idle=1000..9000`: memory that each tunnel above the first number adds after one message.
@@ -30,33 +32,72 @@ pub(crate) enum Metric {
     Memory,
 }
 
+/// A shape, with TLS to the proxy or without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Case {
+    pub(crate) shape: Shape,
+    /// `tls:100x128B`.
+    pub(crate) tls: bool,
+}
+
+impl FromStr for Case {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Case, String> {
+        let secured = text.strip_prefix("tls:");
+        Ok(Case { shape: secured.unwrap_or(text).parse()?, tls: secured.is_some() })
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.tls {
+            f.write_str("tls:")?;
+        }
+        self.shape.fmt(f)
+    }
+}
+
+/// Where the backend has its page for ordinary requests.
+pub(crate) const PAGE: &str = "/page";
+
+/// Those that need no TLS, through tunnels.
+pub(crate) const TUNNELS: &str = "100x128B,2000x64B,50x16KiB,16x1MiB,50x64Bx16,latency=64B,handshakes=32,\
+                                  idle=5000,idle=1000..9000";
+
 /// The shapes of `docs/performance.md`, in its order.
 pub(crate) const DEFAULT: &str = "100x128B,2000x64B,50x16KiB,16x1MiB,50x64Bx16,latency=64B,handshakes=32,\
-                                  idle=5000,idle=1000..9000";
+                                  idle=5000,idle=1000..9000,\
+                                  tls:100x128B,tls:50x16KiB,tls:handshakes=32,tls:idle=5000,http=100";
 
 impl Shape {
     /// How many connections are open at the most.
     pub(crate) fn connections(&self) -> usize {
         match *self {
-            Shape::Echo { connections, .. } => connections,
+            Shape::Echo { connections, .. } | Shape::Http { connections } => connections,
             Shape::Latency { .. } => 1,
             Shape::Handshakes { parallel } => parallel,
             Shape::Idle { to, .. } => to,
         }
     }
 
+    /// Whether it is of ordinary requests.
+    pub(crate) fn is_http(&self) -> bool {
+        matches!(self, Shape::Http { .. })
+    }
+
     /// Payload bytes of each message.
     pub(crate) fn size(&self) -> usize {
         match *self {
             Shape::Echo { size, .. } | Shape::Latency { size } => size,
-            Shape::Handshakes { .. } | Shape::Idle { .. } => 64,
+            Shape::Http { .. } | Shape::Handshakes { .. } | Shape::Idle { .. } => 64,
         }
     }
 
     /// What this shape is there to find out.
     pub(crate) fn metrics(&self) -> &'static [Metric] {
         match self {
-            Shape::Echo { .. } | Shape::Handshakes { .. } => &[Metric::Cpu],
+            Shape::Echo { .. } | Shape::Http { .. } | Shape::Handshakes { .. } => &[Metric::Cpu],
             Shape::Latency { .. } => &[Metric::LatencyP50, Metric::LatencyP99, Metric::Cpu],
             Shape::Idle { .. } => &[Metric::Memory],
         }
@@ -72,6 +113,9 @@ impl FromStr for Shape {
             Some(("handshakes", parallel)) => {
                 parse_count(parallel).map(|parallel| Shape::Handshakes { parallel })
             }
+            Some(("http", connections)) => {
+                parse_count(connections).map(|connections| Shape::Http { connections })
+            }
             Some(("idle", range)) => parse_idle(range),
             Some(_) => None,
             None => parse_echo(text),
@@ -79,7 +123,7 @@ impl FromStr for Shape {
         shape.ok_or_else(|| {
             format!(
                 "`{text}` is no shape: write 100x128B, 50x64Bx16 (16 in flight), latency=64B, handshakes=32, \
-                 idle=5000 or idle=1000..9000, with messages of {MIN_PAYLOAD}B to {}MiB",
+                 http=100, idle=5000 or idle=1000..9000, `tls:` before any of them, with messages of {MIN_PAYLOAD}B to {}MiB",
                 MAX_PAYLOAD >> 20
             )
         })
@@ -94,6 +138,7 @@ impl fmt::Display for Shape {
                 write!(f, "{connections}x{}x{in_flight}", SizeText(size))
             }
             Shape::Latency { size } => write!(f, "latency={}", SizeText(size)),
+            Shape::Http { connections } => write!(f, "http={connections}"),
             Shape::Handshakes { parallel } => write!(f, "handshakes={parallel}"),
             Shape::Idle { from: 0, to } => write!(f, "idle={to}"),
             Shape::Idle { from, to } => write!(f, "idle={from}..{to}"),
@@ -155,7 +200,7 @@ mod tests {
     #[test]
     fn the_default_shapes_read_back_as_written() {
         for text in DEFAULT.split(',') {
-            assert_eq!(text.parse::<Shape>().map(|shape| shape.to_string()).as_deref(), Ok(text));
+            assert_eq!(text.parse::<Case>().map(|case| case.to_string()).as_deref(), Ok(text));
         }
         let pipelined = Shape::Echo { connections: 50, size: 64, in_flight: 16 };
         assert_eq!("50x64Bx16".parse(), Ok(pipelined));

@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic in its helpers too")]
 
+use rustls::{ServerConfig, ServerConnection};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::thread;
 
 const BENCH: &str = env!("CARGO_BIN_EXE_ropeway-bench");
@@ -32,13 +34,81 @@ fn every_kind_of_load_passes_a_relay() {
     BufReader::new(relay.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let proxy = line.trim().strip_prefix("listening on ").unwrap();
 
-    let shapes = "10x64B,4x64Bx16,2x1MiB,latency=64B,handshakes=4,idle=20,idle=10..30";
+    let shapes = "10x64B,4x64Bx16,2x1MiB,latency=64B,handshakes=4,idle=20,idle=10..30,http=4";
     let output = load(proxy, &backend, relay.0.id(), shapes);
 
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
     let measured: Vec<&str> = text.lines().map(|line| line.split_once(": ").unwrap().0).collect();
     assert_eq!(measured.join(","), shapes, "{text}");
+}
+
+#[test]
+fn loads_with_tls_pass_what_ends_tls() {
+    let backend = free_address();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let authority = std::env::temp_dir().join(format!("ropeway-bench-smoke-{}.crt", std::process::id()));
+    std::fs::write(&authority, made.cert.pem()).unwrap();
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], made.signing_key.serialize_der().try_into().unwrap())
+        .map(Arc::new)
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (proxy, to) = (listener.local_addr().unwrap().to_string(), backend.clone());
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let (tls, to) = (ServerConnection::new(config.clone()).unwrap(), to.clone());
+            thread::spawn(move || end_tls(tls, client.unwrap(), TcpStream::connect(to).unwrap()));
+        }
+    });
+
+    let shapes = "tls:4x64B,tls:2x64KiB,tls:handshakes=2,tls:http=2";
+    let (pid, authority) = (std::process::id().to_string(), authority.to_str().unwrap().to_owned());
+    let output = Command::new(BENCH)
+        .args(["load", "--proxy", &proxy, "--backend", &backend, "--pid", &pid, "--shapes", shapes])
+        .args(["--ca", &authority, "--seconds", "0.3", "--warmup", "0.1"])
+        .output()
+        .unwrap();
+
+    let _ = std::fs::remove_file(&authority);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 4);
+}
+
+/// Carries bytes between a client with TLS and a server without, until either ends.
+fn end_tls(mut tls: ServerConnection, mut client: TcpStream, mut server: TcpStream) {
+    client.set_nonblocking(true).unwrap();
+    server.set_nonblocking(true).unwrap();
+    let (mut answer, mut sent) = (Vec::new(), 0);
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        if tls.wants_read() && matches!(tls.read_tls(&mut client), Ok(0)) {
+            return;
+        }
+        if tls.process_new_packets().is_err() {
+            return;
+        }
+        match tls.reader().read(&mut buffer) {
+            Ok(0) => return,
+            Ok(count) => {
+                server.set_nonblocking(false).unwrap();
+                server.write_all(&buffer[..count]).unwrap();
+                server.set_nonblocking(true).unwrap();
+            }
+            Err(_) => {}
+        }
+        if sent == answer.len() {
+            match server.read(&mut buffer) {
+                Ok(0) => return,
+                Ok(count) => (answer, sent) = (buffer[..count].to_vec(), 0),
+                Err(_) => {}
+            }
+        }
+        sent += tls.writer().write(&answer[sent..]).unwrap();
+        while tls.wants_write() && matches!(tls.write_tls(&mut client), Ok(1..)) {}
+        thread::yield_now();
+    }
 }
 
 #[test]

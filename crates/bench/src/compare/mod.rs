@@ -8,10 +8,12 @@ use crate::fault::Fault;
 use crate::load::{Load, Target};
 use crate::machine;
 use crate::measure::{self, Outcome, Timing};
-use crate::shape::Shape;
+use crate::shape::Case;
+use crate::wire;
 use clap::Args;
 use peers::Contender;
 use proxy::{Directory, Proxy};
+use rustls::ClientConfig;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -39,7 +41,7 @@ pub(crate) struct CompareArgs {
 
     /// Shapes of load, with commas between them
     #[arg(long, value_name = "SHAPES", value_delimiter = ',', default_value = crate::shape::DEFAULT)]
-    shapes: Vec<Shape>,
+    shapes: Vec<Case>,
 
     /// How often each shape is measured with each proxy; a figure to publish takes at least 9
     #[arg(long, default_value_t = 3)]
@@ -63,12 +65,13 @@ struct Setting {
     load_cpu: usize,
     proxy_cpu: usize,
     directory: Directory,
+    tls: Arc<ClientConfig>,
     interrupted: Arc<AtomicBool>,
 }
 
 /// What one contender brought in one round.
 struct Record {
-    shape: Shape,
+    case: Case,
     contender: &'static str,
     outcome: Outcome,
 }
@@ -81,12 +84,12 @@ pub(crate) fn run(args: &CompareArgs) -> Result<(), Fault> {
     let contenders = peers::find(args)?;
     let mut records = Vec::new();
     for round in 1..=args.rounds {
-        for &shape in &args.shapes {
-            for contender in turns(&contenders, round) {
-                let outcome = one(&setting, contender, &shape)
-                    .map_err(|fault| fault.of(format!("no comparison: {}, {shape}", contender.name)))?;
-                eprintln!("round {round}/{}, {shape}, {}: {outcome}", args.rounds, contender.name);
-                records.push(Record { shape, contender: contender.name, outcome });
+        for &case in &args.shapes {
+            for contender in turns(&contenders, round).filter(|contender| contender.can(&case)) {
+                let outcome = one(&setting, contender, &case)
+                    .map_err(|fault| fault.of(format!("no comparison: {}, {case}", contender.name)))?;
+                eprintln!("round {round}/{}, {case}, {}: {outcome}", args.rounds, contender.name);
+                records.push(Record { case, contender: contender.name, outcome });
             }
         }
     }
@@ -100,7 +103,8 @@ fn setting(args: &CompareArgs) -> Result<Setting, Fault> {
         return Err(Fault::new("the load and the proxy need a CPU each: choose another --proxy-cpu"));
     }
     let (directory, interrupted) = (Directory::create()?, machine::interrupt_flag()?);
-    Ok(Setting { timing: args.timing, load_cpu, proxy_cpu, directory, interrupted })
+    let tls = wire::client_config(&directory.certify()?)?;
+    Ok(Setting { timing: args.timing, load_cpu, proxy_cpu, directory, tls, interrupted })
 }
 
 /// All contenders, each round beginning with another one, so that none always follows the same.
@@ -108,15 +112,23 @@ fn turns(contenders: &[Contender], round: usize) -> impl Iterator<Item = &Conten
     contenders.iter().cycle().skip(round - 1).take(contenders.len())
 }
 
-/// One shape with one freshly started proxy.
-fn one(setting: &Setting, contender: &Contender, shape: &Shape) -> Result<Outcome, Fault> {
+/// One case with one freshly started proxy.
+fn one(setting: &Setting, contender: &Contender, case: &Case) -> Result<Outcome, Fault> {
     let address = free_address()?;
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let target = Target { proxy: address, path: "/ws", backend: any_port, size: shape.size() };
+    let shape = &case.shape;
+    let target = Target {
+        proxy: address,
+        path: "/ws",
+        backend: any_port,
+        size: shape.size(),
+        is_http: shape.is_http(),
+        tls: case.tls.then(|| setting.tls.clone()),
+    };
     let mut load = Load::new(&target, setting.timing.spin, &setting.interrupted)?;
 
     machine::pin(setting.proxy_cpu)?; // what is started now inherits it
-    let proxy = Proxy::start(contender, address, load.backend()?, &setting.directory);
+    let proxy = Proxy::start(contender, address, load.backend()?, case.tls, &setting.directory);
     machine::pin(setting.load_cpu)?;
     let mut proxy = proxy?;
 

@@ -2,10 +2,12 @@
 
 use super::CompareArgs;
 use crate::fault::Fault;
+use crate::shape::Case;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// How a proxy is started. In files and arguments `@PORT@` is the port to listen on (at 127.0.0.1), `@BACKEND@` the
+/// How a proxy is started. Of files, lines that begin with `@TLS@` are for TLS only, and those with `@PLAIN@` for none;
+/// `@DIR@/tls.crt`, `tls.key` and `tls.pem` (both) are the certificate. In files and arguments `@PORT@` is the port to listen on (at 127.0.0.1), `@BACKEND@` the
 /// backend's host and port (`@BACKEND_HOST@`, `@BACKEND_PORT@`), and `@DIR@` a directory for what it writes.
 struct Peer {
     name: &'static str,
@@ -23,6 +25,13 @@ pub(super) struct Contender {
     pub(super) version: String,
     pub(super) files: Vec<(&'static str, String)>,
     pub(super) args: &'static [&'static str],
+}
+
+impl Contender {
+    /// The floor moves bytes, and does nothing else.
+    pub(super) fn can(&self, case: &Case) -> bool {
+        self.name != FLOOR || !case.tls
+    }
 }
 
 /// The name of the gateway in tables and options.

@@ -29,6 +29,19 @@ impl Directory {
         fs::DirBuilder::new().mode(0o755).create(&path).map_err(Fault::io(path.display()))?;
         Ok(Directory { path })
     }
+
+    /// Makes a certificate for `localhost` (P-256), and returns the file of who signed it.
+    pub(super) fn certify(&self) -> Result<PathBuf, Fault> {
+        let failed = |error: rcgen::Error| Fault::new(format!("no certificate: {error}"));
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).map_err(failed)?;
+        let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let both = format!("{certificate}{key}");
+        for (name, text) in [("tls.crt", &certificate), ("tls.key", &key), ("tls.pem", &both)] {
+            let path = self.path.join(name);
+            fs::write(&path, text).map_err(Fault::io(path.display()))?;
+        }
+        Ok(self.path.join("tls.crt"))
+    }
 }
 
 impl Drop for Directory {
@@ -44,13 +57,14 @@ impl Proxy {
         contender: &Contender,
         listen: SocketAddr,
         backend: SocketAddr,
+        tls: bool,
         directory: &Directory,
     ) -> Result<Proxy, Fault> {
         let directory = directory.path.as_path();
         let filled = |text: &str| fill(text, listen, backend, directory);
         for (name, content) in &contender.files {
             let path = directory.join(name);
-            fs::write(&path, filled(content)).map_err(Fault::io(path.display()))?;
+            fs::write(&path, filled(&chosen(content, tls))).map_err(Fault::io(path.display()))?;
         }
         let log = directory.join(format!("{}.log", contender.name));
         let output = File::create(&log).map_err(Fault::io(log.display()))?;
@@ -111,6 +125,13 @@ impl Drop for Proxy {
         }
         let _ = self.child.wait();
     }
+}
+
+/// The lines for TLS, or for none.
+fn chosen(text: &str, tls: bool) -> String {
+    let (kept, dropped) = if tls { ("@TLS@", "@PLAIN@") } else { ("@PLAIN@", "@TLS@") };
+    let lines = text.lines().filter(|line| !line.starts_with(dropped));
+    lines.flat_map(|line| [line.strip_prefix(kept).unwrap_or(line), "\n"]).collect()
 }
 
 fn fill(text: &str, listen: SocketAddr, backend: SocketAddr, directory: &Path) -> String {

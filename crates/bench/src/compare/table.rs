@@ -3,17 +3,12 @@
 use super::Record;
 use super::peers::{Contender, FLOOR, GATEWAY};
 use crate::machine;
-use crate::shape::{Metric, Shape};
+use crate::shape::{Case, Metric, Shape};
 use crate::stats::Summary;
 use std::fmt::Write;
 
 /// Medians with their spread, and how the gateway's stands to the best peer's. The floor is no peer.
-pub(super) fn render(
-    contenders: &[Contender],
-    shapes: &[Shape],
-    rounds: usize,
-    records: &[Record],
-) -> String {
+pub(super) fn render(contenders: &[Contender], cases: &[Case], rounds: usize, records: &[Record]) -> String {
     let names: Vec<&str> = contenders.iter().map(|contender| contender.name).collect();
     let mut text = format!("{}; rounds: {rounds}", machine::description());
     text += if rounds < PUBLISHED { " (a trial: a published figure takes 9)" } else { "" };
@@ -23,10 +18,10 @@ pub(super) fn render(
     }
     text += &format!("\n| median (least to most) | {} | {GATEWAY} : best peer |\n", names.join(" | "));
     text += &format!("|---|{}\n", "---|".repeat(names.len() + 1));
-    for shape in shapes {
-        for &metric in shape.metrics() {
-            let summaries: Vec<_> = names.iter().map(|name| summary(records, shape, name, metric)).collect();
-            text += &row(&label(shape, metric), &names, &summaries);
+    for case in cases {
+        for &metric in case.shape.metrics() {
+            let summaries: Vec<_> = names.iter().map(|name| summary(records, case, name, metric)).collect();
+            text += &row(&label(case, metric), &names, &summaries);
         }
     }
     text
@@ -41,8 +36,8 @@ fn disturbance(records: &[Record]) -> String {
     format!("; other work had the CPU of the load for up to {:.0}% of a measurement\n\n", most * 100.0)
 }
 
-fn summary(records: &[Record], shape: &Shape, name: &str, metric: Metric) -> Option<Summary> {
-    let of_this = records.iter().filter(|record| record.shape == *shape && record.contender == name);
+fn summary(records: &[Record], case: &Case, name: &str, metric: Metric) -> Option<Summary> {
+    let of_this = records.iter().filter(|record| record.case == *case && record.contender == name);
     let figures: Vec<f64> = of_this.filter_map(|record| record.outcome.figure(metric)).collect();
     Summary::of(&figures)
 }
@@ -75,15 +70,15 @@ fn short(figure: f64) -> String {
     }
 }
 
-fn label(shape: &Shape, metric: Metric) -> String {
-    let what = match (shape, metric) {
+fn label(case: &Case, metric: Metric) -> String {
+    let what = match (case.shape, metric) {
         (Shape::Handshakes { .. }, Metric::Cpu) => "CPU µs per handshake",
         (_, Metric::Cpu) => "CPU µs per round trip",
         (_, Metric::LatencyP50) => "µs, median",
         (_, Metric::LatencyP99) => "µs, 99%",
         (_, Metric::Memory) => "KiB per tunnel",
     };
-    format!("{shape}, {what}")
+    format!("{case}, {what}")
 }
 
 const PUBLISHED: usize = 9;
