@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::sync::WaitForCancellationFuture;
 use tokio_util::task::TaskTracker;
@@ -14,6 +15,16 @@ pub struct Lifecycle {
     tasks: TaskTracker,
 }
 
+/// A task that is dropped when this is dropped.
+#[derive(Debug)]
+pub struct Held(JoinHandle<()>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 impl Lifecycle {
     /// A group of its own that stops when `stop` is cancelled.
     pub fn new(stop: &CancellationToken) -> Self {
@@ -23,6 +34,11 @@ impl Lifecycle {
     /// Runs `task` on this thread.
     pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         self.tasks.spawn_local(task);
+    }
+
+    /// The same, for as long as what is returned lives.
+    pub fn hold(&self, task: impl Future<Output = ()> + 'static) -> Held {
+        Held(self.tasks.spawn_local(task))
     }
 
     /// Resolves when it is time to stop.

@@ -112,7 +112,8 @@ impl Filter for Proxy {
     fn handle<'a>(&'a self, context: &'a mut Context) -> Handling<'a> {
         Box::pin(async move {
             let opens = self.websocket && wants_websocket(&context.request);
-            let done = if opens { self.open(context).await } else { self.exchange(context).await };
+            // Boxed, as what has no place in the future of each ordinary request.
+            let done = if opens { Box::pin(self.open(context)).await } else { self.exchange(context).await };
             done.unwrap_or_else(|fault| {
                 context.reply = Some(refusal(&fault));
                 if fault == Fault::AnswerTimeout { TIMEOUT } else { Verdict::of(&fault) }
@@ -144,7 +145,7 @@ impl Proxy {
         tracing::debug!(
             target: "ropeway::request",
             id = %context.id, client = %context.client.address, route = %context.route, pool = pool.identity,
-            server = answered.server, method = %context.request.method, path = context.request.uri.path(),
+            server = answered.account.server, method = %context.request.method, path = context.request.uri.path(),
             status = answered.reply.status().as_u16(), ms = began.elapsed().as_millis(), "request answered"
         );
         context.reply = Some(answered.reply);

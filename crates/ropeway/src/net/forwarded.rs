@@ -26,6 +26,22 @@ pub struct Peer {
     pub secure: bool,
     /// Its certificate as `Client-Cert` says it (RFC 9440).
     pub certificate: Option<HeaderValue>,
+    /// Its address as `X-Forwarded-For` says it: written once, and not for each request.
+    text: HeaderValue,
+}
+
+impl Peer {
+    /// Someone at `address` who speaks no TLS.
+    pub fn new(address: SocketAddr) -> Self {
+        let text = HeaderValue::try_from(address.ip().to_canonical().to_string());
+        let text = text.expect("an address is written with digits, letters, dots and colons");
+        Peer { address, secure: false, certificate: None, text }
+    }
+
+    /// Its address in the form of `X-Forwarded-For`.
+    pub fn text(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
 }
 
 /// Who sent a request.
@@ -139,14 +155,14 @@ impl Client {
     }
 
     fn forward_for(&self, headers: &mut HeaderMap) {
-        let mut chain = Vec::new();
-        for line in headers.get_all(FOR) {
-            chain.extend_from_slice(line.as_bytes());
-            chain.extend_from_slice(b", ");
+        let mut lines = headers.get_all(FOR).iter().peekable();
+        if lines.peek().is_none() {
+            headers.insert(FOR, self.peer.text.clone());
+            return;
         }
-        chain.extend_from_slice(self.peer.address.ip().to_canonical().to_string().as_bytes());
-        // Header values joined by commas and an address are a header value.
-        if let Ok(chain) = HeaderValue::from_bytes(&chain) {
+        let lines = lines.chain([&self.peer.text]).map(HeaderValue::as_bytes);
+        // Header values joined by commas are a header value.
+        if let Ok(chain) = HeaderValue::from_bytes(&lines.collect::<Vec<_>>().join(&b", "[..])) {
             headers.insert(FOR, chain);
         }
     }
@@ -168,7 +184,7 @@ mod tests {
     use super::*;
 
     fn peer(address: &str) -> Peer {
-        Peer { address: SocketAddr::new(address.parse().unwrap(), 1), secure: false, certificate: None }
+        Peer::new(SocketAddr::new(address.parse().unwrap(), 1))
     }
 
     /// Who is meant by a request of 10.0.0.1, which is trusted, with these lines.

@@ -12,9 +12,8 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::reply::{BodyError, ReplyBody};
 
-/// A body that fails when its server pauses for too long.
-pub struct Paced {
-    body: ReplyBody,
+/// How long the server of a body may pause.
+pub struct Pace {
     patience: Duration,
     pause: Option<Pin<Box<Sleep>>>,
 }
@@ -48,10 +47,26 @@ pub struct Part {
     queue: Queue,
 }
 
-impl Paced {
-    /// `body`, whose server may pause for `patience`.
-    pub fn new(body: ReplyBody, patience: Duration) -> Self {
-        Paced { body, patience, pause: None }
+impl Pace {
+    /// It may pause for `patience`.
+    pub fn new(patience: Duration) -> Self {
+        Pace { patience, pause: None }
+    }
+
+    /// What comes of `body`, which fails when its server pauses for too long.
+    pub fn poll_frame(
+        &mut self,
+        body: Pin<&mut dyn Body<Data = Bytes, Error = BodyError>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = body.poll_frame(cx);
+        if frame.is_ready() {
+            self.pause = None;
+            return frame;
+        }
+        let patience = self.patience;
+        let pause = self.pause.get_or_insert_with(|| Box::pin(sleep(patience)));
+        pause.as_mut().poll(cx).map(|()| Some(Err("the server pauses for too long within its answer".into())))
     }
 }
 
@@ -114,33 +129,6 @@ impl Taker {
                 None => sleep(patience).await,
             }
         }
-    }
-}
-
-impl Body for Paced {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        if frame.is_ready() {
-            self.pause = None;
-            return frame;
-        }
-        let patience = self.patience;
-        let pause = self.pause.get_or_insert_with(|| Box::pin(sleep(patience)));
-        pause.as_mut().poll(cx).map(|()| Some(Err("the server pauses for too long within its answer".into())))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

@@ -13,7 +13,7 @@ use http::header::{
 use http::{Response, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
 
-use super::paced::Paced;
+use super::paced::Pace;
 use crate::fault::Fault;
 
 /// Names the gateway's own answers, so that nobody takes them for a server's.
@@ -50,8 +50,8 @@ enum Source {
     Whole(Bytes),
     /// The beginning of a longer body, sent without its length: the rest was cut off.
     Cut(Bytes),
-    /// Passed on as it comes.
-    Streamed(Pin<Box<dyn Body<Data = Bytes, Error = BodyError>>>),
+    /// Passed on as it comes, or as it comes in time.
+    Streamed(Pin<Box<dyn Body<Data = Bytes, Error = BodyError>>>, Option<Pace>),
 }
 
 impl ReplyBody {
@@ -66,17 +66,17 @@ impl ReplyBody {
     }
 
     /// The same, if whole; else it fails when its server pauses for longer than `patience`.
-    pub fn paced(self, patience: Duration) -> Self {
-        match &self.source {
-            Source::Whole(_) | Source::Cut(_) => self,
-            Source::Streamed(_) => ReplyBody::streamed(Paced::new(self, patience)),
+    pub fn paced(mut self, patience: Duration) -> Self {
+        if let Source::Streamed(_, pace) = &mut self.source {
+            *pace = Some(Pace::new(patience));
         }
+        self
     }
 
     /// A body that is passed on as it comes. Its error cuts the client's connection, so that nobody takes the part for
     /// the whole.
     pub fn streamed(body: impl Body<Data = Bytes, Error = BodyError> + 'static) -> Self {
-        ReplyBody { source: Source::Streamed(Box::pin(body)), watch: None }
+        ReplyBody { source: Source::Streamed(Box::pin(body), None), watch: None }
     }
 
     /// Calls `tell` with the number of bytes that were sent, once that is over for whatever reason.
@@ -111,7 +111,8 @@ impl Body for ReplyBody {
                 let bytes = std::mem::take(bytes);
                 (!bytes.is_empty()).then(|| Ok(Frame::data(bytes)))
             }
-            Source::Streamed(body) => ready!(body.as_mut().poll_frame(cx)),
+            Source::Streamed(body, None) => ready!(body.as_mut().poll_frame(cx)),
+            Source::Streamed(body, Some(pace)) => ready!(pace.poll_frame(body.as_mut(), cx)),
         };
         if let (Some(watch), Some(Ok(frame))) = (&mut self.watch, &frame) {
             watch.sent += frame.data_ref().map_or(0, Bytes::len) as u64;
@@ -123,7 +124,7 @@ impl Body for ReplyBody {
         match &self.source {
             Source::Whole(bytes) => bytes.is_empty(),
             Source::Cut(_) => false,
-            Source::Streamed(body) => body.is_end_stream(),
+            Source::Streamed(body, _) => body.is_end_stream(),
         }
     }
 
@@ -131,7 +132,7 @@ impl Body for ReplyBody {
         match &self.source {
             Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Source::Cut(_) => SizeHint::default(),
-            Source::Streamed(body) => body.size_hint(),
+            Source::Streamed(body, _) => body.size_hint(),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::task::{self, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, StatusCode, request};
+use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::reception::receive;
-use super::request::{Opening, answer};
+use super::request::{Opening, Routed};
 use super::serving::Front;
 use super::spin;
 use super::worker::{Arrival, Local, Seat};
@@ -31,7 +31,6 @@ use crate::net::head::{self, Spelling, USUAL};
 use crate::net::linger::linger;
 use crate::net::patient::Patient;
 use crate::net::reply::Reply;
-use crate::net::unread::ClientBody;
 use crate::telemetry::Metrics;
 use crate::tunnel::{Leg, Start, Tunnel};
 
@@ -104,7 +103,7 @@ impl Visit {
         if let Some((head, length)) = head::read_request(&begin) {
             let mut early = BytesMut::from(&begin[length..]);
             let reply = tokio::select! {
-                reply = self.answer_anew(head, None) => reply,
+                reply = Routed::new(head, None, self).answer(self, &self.opening) => reply,
                 () = leaves(&mut stream, &mut early) => return None,
                 () = self.too_long() => return None,
             };
@@ -141,10 +140,17 @@ impl Visit {
 
     async fn serve_requests(&self, stream: Begun) -> Option<Free> {
         let service = service_fn(|request: Request<Incoming>| {
+            let (head, body) = request.into_parts();
+            let known = match self.prepared.take() {
+                Some(reply) => Err(reply),
+                None => Ok(Routed::new(head, Some(body.into()), self)),
+            };
             // Boxed: to be taken apart again, the connection must be movable.
             Box::pin(async move {
-                let (head, body) = request.into_parts();
-                Ok::<_, Infallible>(self.answer(head, body).await)
+                Ok::<_, Infallible>(match known {
+                    Ok(routed) => routed.answer(self, &self.opening).await,
+                    Err(reply) => reply,
+                })
             })
         });
         let mut http = http1::Builder::new();
@@ -177,17 +183,6 @@ impl Visit {
         }
         let parts = connection.into_parts();
         Some(parts.io.into_inner().into_inner().into_parts(parts.read_buf))
-    }
-
-    async fn answer(&self, head: request::Parts, body: Incoming) -> Reply {
-        match self.prepared.take() {
-            Some(reply) => reply,
-            None => self.answer_anew(head, Some(body.into())).await,
-        }
-    }
-
-    async fn answer_anew(&self, head: request::Parts, body: Option<ClientBody>) -> Reply {
-        answer(head, body, self, &self.opening).await
     }
 
     pub(super) fn head_timeout(&self) -> Duration {

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{LINGER, MAX_HEAD, Visit};
-use super::request::answer;
+use super::request::Routed;
 use crate::fault::Fault;
 use crate::lifecycle::Lifecycle;
 use crate::net::Stream;
@@ -77,8 +77,9 @@ impl Visit {
             let (body, unread) = ClientBody::with_unread(body);
             let (visit, taker, last) = (self.clone(), streams.next(unread), last.clone());
             let queue = streams.queue.clone();
+            let routed = Routed::new(head, Some(body), &visit);
             async move {
-                let mut reply = visit.answer_stream(head, body).await;
+                let mut reply = visit.answer_stream(routed).await;
                 // Here no header says that the connection is to end, but a GOAWAY (RFC 9113 6.8, 8.2.2).
                 if reply.headers_mut().remove(CONNECTION).is_some_and(|word| word == "close") {
                     last.cancel();
@@ -112,9 +113,9 @@ impl Visit {
         (!is_lost).then_some(())
     }
 
-    async fn answer_stream(&self, head: request::Parts, body: ClientBody) -> Reply {
+    async fn answer_stream(&self, routed: Routed) -> Reply {
         let opening = Cell::default();
-        let reply = answer(head, Some(body), self, &opening).await;
+        let reply = routed.answer(self, &opening).await;
         // There is nothing to switch to (RFC 9113 8.6).
         if reply.status().is_informational() { refusal(&Fault::HttpVersion) } else { reply }
     }

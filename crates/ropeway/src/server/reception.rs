@@ -41,15 +41,16 @@ pub(super) async fn receive(
     let serving = front.serving.load_full();
     if serving.spec.proxy_protocol.is_none() && serving.tls.is_none() {
         let plain = Secured { stream: Stream::Tcp(tcp), certificate: None, http2: false };
-        return Ok((plain, Peer { address, secure: false, certificate: None }));
+        return Ok((plain, Peer::new(address)));
     }
     // Boxed: only few listeners come here, and for a moment.
     let (mut secured, address) = tokio::select! {
         met = Box::pin(meet(tcp, address, &serving, front, local)) => met?,
         () = front.closed.cancelled() => return Err(io::ErrorKind::Interrupted.into()),
     };
-    let certificate = secured.certificate.take();
-    Ok((secured, Peer { address, secure: serving.tls.is_some(), certificate }))
+    let mut peer = Peer::new(address);
+    (peer.secure, peer.certificate) = (serving.tls.is_some(), secured.certificate.take());
+    Ok((secured, peer))
 }
 
 async fn meet(
@@ -95,7 +96,7 @@ async fn receive_here(socket: OwnedFd, front: &Front) -> io::Result<(Secured, Pe
         address = announced.unwrap_or(HERE);
     }
     let secured = Secured { stream: Boxed::Unix(unix).into(), certificate: None, http2: false };
-    Ok((secured, Peer { address, secure: false, certificate: None }))
+    Ok((secured, Peer::new(address)))
 }
 
 async fn secure(tcp: TcpStream, tls: &Tls, front: &Front, local: &Local) -> io::Result<Secured> {

@@ -1,6 +1,7 @@
 //! One request: its way through a pipeline, and what it leaves behind.
 
 use std::cell::Cell;
+use std::cmp::Ordering;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -18,9 +19,13 @@ use crate::net::body::{Ended, RequestBody};
 use crate::net::forwarded::Peer;
 use crate::net::reply::{ERROR_HEADER, Reply, refusal};
 use crate::net::unread::ClientBody;
+use crate::pipeline::Pipeline;
 use crate::telemetry::access_log::{Answer, Entry};
 use crate::tunnel::TunnelId;
 use crate::upstream::websocket::Upgrade;
+
+/// The highest port, as it stands behind a host.
+const MAX_PORT: &[u8] = b":65535";
 
 /// The type of server-sent events.
 const EVENTS: &[u8] = b"text/event-stream";
@@ -33,46 +38,64 @@ pub(super) struct Opening {
     pub(super) upgrade: Upgrade,
 }
 
-/// One request's life.
-pub(super) async fn answer(
-    head: request::Parts,
-    body: Option<ClientBody>,
-    visit: &Visit,
-    opening: &Cell<Option<Opening>>,
-) -> Reply {
-    let Visit { peer, front, local, .. } = visit;
-    let serving = front.serving.load_full();
-    let format = serving.access_log.clone();
-    let mut entry = format.map(|format| (Entry::new(format, &head, peer.address), Ended::default()));
-    let wants_upgrade = head.headers.contains_key(UPGRADE);
-    let routed = match (local.lifecycle.is_stopping(), visit.welcome) {
-        (true, _) => Err(Fault::Stopping),
-        (false, false) => Err(Fault::NoRoom),
-        (false, true) if serving.drained.all => Err(Fault::Drained),
-        (false, true) => route(head, body, peer, &serving, local, entry.as_mut()).await,
-    };
-    // The next request is to find its way to another gateway.
-    let is_drained = matches!(routed, Err(Fault::Drained));
-    let (mut reply, upgraded) = match routed {
-        Ok(context) => conclude(context),
-        Err(fault) => (refusal(&fault), None),
-    };
-    if upgraded.is_none() && (wants_upgrade || reply.status() == StatusCode::SWITCHING_PROTOCOLS) {
-        // Behind a refused upgrade may stand frames that look like requests: none of it is served.
-        reply.headers_mut().append(CONNECTION, HeaderValue::from_static("close"));
+/// A request whose way is known, and what is to be told of it.
+pub(super) struct Routed {
+    serving: Arc<Serving>,
+    entry: Option<Box<(Entry, Ended)>>,
+    wants_upgrade: bool,
+    way: Result<(Box<Context>, Arc<Pipeline>), Fault>,
+}
+
+impl Routed {
+    /// Finds the way of a request. Not `async`, so that the future of each request has room for what is there when it
+    /// waits, and for nothing else.
+    pub(super) fn new(head: request::Parts, body: Option<ClientBody>, visit: &Visit) -> Self {
+        let Visit { peer, front, local, .. } = visit;
+        let serving = front.serving.load_full();
+        let format = serving.access_log.clone();
+        let mut entry =
+            format.map(|format| Box::new((Entry::new(format, &head, peer.address), Ended::default())));
+        let wants_upgrade = head.headers.contains_key(UPGRADE);
+        let way = match (local.lifecycle.is_stopping(), visit.welcome) {
+            (true, _) => Err(Fault::Stopping),
+            (false, false) => Err(Fault::NoRoom),
+            (false, true) if serving.drained.all => Err(Fault::Drained),
+            (false, true) => route(head, body, peer, &serving, local, entry.as_deref_mut()),
+        };
+        Routed { serving, entry, wants_upgrade, way }
     }
-    if upgraded.is_none() && (is_drained || visit.era.is_cancelled()) {
-        reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    if let Some(pause) = serving.answer_pause.filter(|_| !is_event_stream(reply.headers())) {
-        reply = reply.map(|body| body.paced(pause));
-    }
-    let error = reply.headers().get(ERROR_HEADER).and_then(|label| label.to_str().ok());
-    front.metrics.answered(reply.status(), error);
-    opening.set(upgraded);
-    match entry {
-        Some((entry, body)) => logged(reply, entry, body),
-        None => reply,
+
+    /// Leads the request through its pipeline. Where the answer is a 101, `opening` is what it leaves behind.
+    ///
+    /// Cancel safe: dropped, the request is given up.
+    pub(super) async fn answer(self, visit: &Visit, opening: &Cell<Option<Opening>>) -> Reply {
+        let Routed { serving, entry, wants_upgrade, way } = self;
+        // The next request is to find its way to another gateway.
+        let is_drained = matches!(way, Err(Fault::Drained));
+        let (mut reply, upgraded) = match way {
+            Ok((mut context, pipeline)) => {
+                pipeline.run(&mut context).await;
+                conclude(*context)
+            }
+            Err(fault) => (refusal(&fault), None),
+        };
+        if upgraded.is_none() && (wants_upgrade || reply.status() == StatusCode::SWITCHING_PROTOCOLS) {
+            // Behind a refused upgrade may stand frames that look like requests: none of it is served.
+            reply.headers_mut().append(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if upgraded.is_none() && (is_drained || visit.era.is_cancelled()) {
+            reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if let Some(pause) = serving.answer_pause.filter(|_| !is_event_stream(reply.headers())) {
+            reply = reply.map(|body| body.paced(pause));
+        }
+        let error = reply.headers().get(ERROR_HEADER).and_then(|label| label.to_str().ok());
+        visit.front.metrics.answered(reply.status(), error);
+        opening.set(upgraded);
+        match entry {
+            Some(entry) => logged(reply, entry.0, entry.1),
+            None => reply,
+        }
     }
 }
 
@@ -85,15 +108,15 @@ fn logged(reply: Reply, entry: Entry, body: Ended) -> Reply {
     reply.map(|body| body.watched(write))
 }
 
-/// Finds the request's pipeline and leads it through.
-async fn route(
+/// Finds the request's pipeline.
+fn route(
     mut head: request::Parts,
     body: Option<ClientBody>,
     peer: &Peer,
     serving: &Serving,
     local: &Local,
     mut entry: Option<&mut (Entry, Ended)>,
-) -> Result<Context, Fault> {
+) -> Result<(Box<Context>, Arc<Pipeline>), Fault> {
     if head.version == Version::HTTP_2 {
         http2::settle(&mut head)?;
     }
@@ -121,7 +144,7 @@ async fn route(
     if body.is_too_large() {
         return Err(Fault::BodyTooLarge);
     }
-    let mut context = Context {
+    let mut context = Box::new(Context {
         id: TunnelId::random(),
         request: head,
         body,
@@ -132,12 +155,11 @@ async fn route(
         connections: local.connections.clone(),
         reply_edits: Vec::new(),
         namespaces: Namespaces::default(),
-    };
+    });
     if let Some(target) = found.target {
         context.request.uri = target;
     }
-    pipeline.run(&mut context).await;
-    Ok(context)
+    Ok((context, pipeline))
 }
 
 /// Makes `Host` name the one host that is meant, for routing, the check of origins and the server alike: exactly
@@ -159,8 +181,8 @@ fn settle_host(head: &mut request::Parts) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Refuses what has a form that nobody here serves, where hyper has read the head. Of a coding before `chunked` servers would not be told
-/// (RFC 9112 6.1).
+/// Refuses what has a form that nobody here serves, where hyper has read the head. Of a coding before `chunked` servers
+/// would not be told (RFC 9112 6.1).
 fn check_form(head: &request::Parts) -> Result<(), Fault> {
     if head.method == Method::CONNECT {
         return Err(Fault::ConnectMethod);
@@ -181,6 +203,9 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 
 /// Whether this is a host, maybe with a port, and nothing else.
 fn is_host(text: &[u8]) -> bool {
+    if is_plain_host(text) {
+        return true;
+    }
     let Ok(authority) = Authority::try_from(text) else { return false };
     let port = authority.as_str().strip_prefix(authority.host()).unwrap_or("@");
     match port.strip_prefix(':') {
@@ -191,6 +216,20 @@ fn is_host(text: &[u8]) -> bool {
         }
         None => port.is_empty(),
     }
+}
+
+/// Whether this is a name or an address as nearly all are, maybe with a port: so simple that nothing else is to be
+/// asked.
+fn is_plain_host(text: &[u8]) -> bool {
+    let colon = text.iter().position(|byte| *byte == b':').unwrap_or(text.len());
+    let (name, port) = text.split_at(colon);
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    let is_port = match port.len().cmp(&MAX_PORT.len()) {
+        Ordering::Less => true,
+        Ordering::Equal => port <= MAX_PORT,
+        Ordering::Greater => false,
+    } && port.iter().skip(1).all(u8::is_ascii_digit);
+    !name.is_empty() && name.iter().all(is_name) && is_port
 }
 
 /// The answer that a pipeline came to.

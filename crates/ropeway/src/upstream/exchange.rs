@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -10,14 +11,14 @@ use bytes::Bytes;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use http::{Extensions, Method, Request, Response, StatusCode, Uri, Version, request};
+use http::{Method, Request, Response, StatusCode, Uri, Version, request};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::ext::on_informational;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::attempts::Attempts;
-use super::headers::{end_to_end, lists};
+use super::headers::{are_end_to_end, end_to_end, lists};
 use super::health::Trial;
 use super::reuse::{Connections, Link};
 use super::websocket::declares_body;
@@ -27,7 +28,7 @@ use crate::net::body::RequestBody;
 use crate::net::forwarded::Client;
 use crate::net::reply::{BodyError, ERROR_HEADER, Reply, ReplyBody};
 use crate::spec::types::StatusCodes;
-use crate::tunnel::Claim;
+use crate::tunnel::{Account, Claim};
 
 /// What a pool makes of ordinary requests.
 #[derive(Clone, PartialEq, Debug)]
@@ -46,16 +47,14 @@ pub struct Answered {
     pub reply: Reply,
     /// It has one of the codes that count as failures.
     pub failed: bool,
-    /// The server that gave it.
-    pub server: String,
+    /// Of the server that gave it.
+    pub account: Arc<Account>,
 }
 
-/// A request as servers get it, apart from what each wants of its own.
-struct Outgoing {
-    method: Method,
-    target: Uri,
-    headers: HeaderMap,
-    extensions: Extensions,
+/// A request to servers. Each gets it made anew of what came: nearly always there is but one.
+struct Outgoing<'a> {
+    came: &'a request::Parts,
+    client: &'a Client,
     body: RequestBody,
     /// Whether a second server would get the same.
     repeatable: bool,
@@ -73,9 +72,8 @@ struct Answer {
 struct Lease {
     link: Link,
     server: u64,
-    name: String,
     connections: Rc<Connections>,
-    _claim: Claim,
+    claim: Claim,
 }
 
 impl Pool {
@@ -143,7 +141,7 @@ impl Pool {
         &self,
         server: &Server,
         trial: Trial,
-        outgoing: &mut Outgoing,
+        outgoing: &mut Outgoing<'_>,
         connections: &Rc<Connections>,
     ) -> Option<Answer> {
         let claim = server.claim();
@@ -165,7 +163,7 @@ impl Pool {
     }
 
     /// Whether an answer counts as a failure, and whether another server is to be asked.
-    fn judge(&self, answer: &Answer, outgoing: &Outgoing) -> (bool, bool) {
+    fn judge(&self, answer: &Answer, outgoing: &Outgoing<'_>) -> (bool, bool) {
         let status = answer.response.status();
         let failed = self.rules.is_failure(status);
         (failed, failed && self.rules.is_worth_another(status) && outgoing.repeatable)
@@ -187,16 +185,11 @@ impl Pool {
         &self,
         server: &Server,
         claim: Claim,
-        outgoing: &mut Outgoing,
+        outgoing: &mut Outgoing<'_>,
         connections: &Rc<Connections>,
     ) -> Result<Answer, Fault> {
-        let lease = |link, claim| Lease {
-            link,
-            server: server.id(),
-            name: server.name().to_owned(),
-            connections: connections.clone(),
-            _claim: claim,
-        };
+        let lease =
+            |link, claim| Lease { link, server: server.id(), connections: connections.clone(), claim };
         let mut claim = claim;
         if let Some(link) = connections.take(server, outgoing.repeatable) {
             match self.send(lease(link, claim), server, outgoing).await {
@@ -216,7 +209,7 @@ impl Pool {
         &self,
         mut lease: Lease,
         server: &Server,
-        outgoing: &mut Outgoing,
+        outgoing: &mut Outgoing<'_>,
     ) -> Result<Answer, Failed> {
         let request = outgoing.request(server);
         let ended = request.body().ended();
@@ -273,43 +266,27 @@ impl Rules {
     }
 }
 
-impl Outgoing {
-    fn new(request: &request::Parts, body: RequestBody, client: &Client) -> Self {
-        let came = &request.headers;
+impl<'a> Outgoing<'a> {
+    fn new(came: &'a request::Parts, body: RequestBody, client: &'a Client) -> Self {
         let has_body = !body.is_empty();
-        let waits = has_body && request.version > Version::HTTP_10 && is_asking(came);
-        let mut headers = end_to_end(came, &[EXPECT]);
-        client.forward(&mut headers);
-        if waits {
-            headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
-        }
-        if has_body && body.size_hint().exact().is_none() {
-            headers.remove(CONTENT_LENGTH);
-            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-            pass_on(came, &mut headers, TRAILER);
-        }
-        if takes_trailers(came) {
-            headers.insert(TE, HeaderValue::from_static("trailers"));
-            headers.insert(CONNECTION, HeaderValue::from_static("TE"));
-        }
         Outgoing {
-            repeatable: !has_body && request.method.is_idempotent() && request.method != Method::TRACE,
-            method: request.method.clone(),
-            target: request.uri.path_and_query().cloned().map_or(Uri::from_static("/"), Uri::from),
-            headers,
-            extensions: request.extensions.clone(),
+            came,
+            client,
+            repeatable: !has_body && came.method.is_idempotent() && came.method != Method::TRACE,
+            waits: has_body && came.version > Version::HTTP_10 && is_asking(&came.headers),
             body,
-            waits,
         }
     }
 
     /// As `server` gets it, with the body.
     fn request(&mut self, server: &Server) -> Request<RequestBody> {
+        let came = self.came;
         let mut request = Request::new(std::mem::take(&mut self.body));
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = server.target(&self.target).into_owned();
-        *request.headers_mut() = self.headers.clone();
-        *request.extensions_mut() = self.extensions.clone();
+        let target = came.uri.path_and_query().cloned().map_or(Uri::from_static("/"), Uri::from);
+        *request.method_mut() = came.method.clone();
+        *request.uri_mut() = server.target(target);
+        *request.headers_mut() = self.headers(request.body());
+        *request.extensions_mut() = came.extensions.clone();
         if let Some(host) = server.own_host() {
             request.headers_mut().insert(HOST, host.clone());
         }
@@ -323,6 +300,25 @@ impl Outgoing {
             });
         }
         request
+    }
+
+    fn headers(&self, body: &RequestBody) -> HeaderMap {
+        let came = &self.came.headers;
+        let mut headers = end_to_end(came, &[EXPECT]);
+        self.client.forward(&mut headers);
+        if self.waits {
+            headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
+        }
+        if !body.is_empty() && body.size_hint().exact().is_none() {
+            headers.remove(CONTENT_LENGTH);
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            pass_on(came, &mut headers, TRAILER);
+        }
+        if takes_trailers(came) {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+            headers.insert(CONNECTION, HeaderValue::from_static("TE"));
+        }
+        headers
     }
 
     /// Whether another server may be asked. What was never sent can be sent by any method; what may have been sent
@@ -343,25 +339,30 @@ impl Answer {
         if incoming.size_hint().lower() > most {
             return Err(Fault::AnswerTooLarge);
         }
-        let came = std::mem::take(&mut head.headers);
-        head.headers = end_to_end(&came, &[ERROR_HEADER]);
-        if came.contains_key(TRANSFER_ENCODING) {
-            // It overrides a length that stands beside it (RFC 9112 6.3).
-            head.headers.remove(CONTENT_LENGTH);
-            pass_on(&came, &mut head.headers, TRAILER);
-        }
-        if head.status == StatusCode::UPGRADE_REQUIRED {
-            // A 426 says what to upgrade to (RFC 9110 15.5.22).
-            pass_on(&came, &mut head.headers, UPGRADE);
-            head.headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        if !are_end_to_end(&head.headers, &[ERROR_HEADER]) {
+            head.headers = Answer::headers(&head.headers, head.status);
         }
         // The client's connection is not the server's (RFC 9110 2.5).
         head.version = Version::HTTP_11;
-        let server = self.lease.name.clone();
-
+        let account = self.lease.claim.account().clone();
         let body = AnswerBody { incoming, left: most, ended: false, lease: Some(self.lease) };
         let body = ReplyBody::streamed(body);
-        Ok(Answered { reply: Response::from_parts(head, body), failed, server })
+        Ok(Answered { reply: Response::from_parts(head, body), failed, account })
+    }
+
+    fn headers(came: &HeaderMap, status: StatusCode) -> HeaderMap {
+        let mut headers = end_to_end(came, &[ERROR_HEADER]);
+        if came.contains_key(TRANSFER_ENCODING) {
+            // It overrides a length that stands beside it (RFC 9112 6.3).
+            headers.remove(CONTENT_LENGTH);
+            pass_on(came, &mut headers, TRAILER);
+        }
+        if status == StatusCode::UPGRADE_REQUIRED && came.contains_key(UPGRADE) {
+            // It says what to upgrade to (RFC 9110 15.5.22).
+            pass_on(came, &mut headers, UPGRADE);
+            headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        }
+        headers
     }
 }
 

@@ -206,10 +206,10 @@ enum Heard {
 /// Nearly every answer is a 101 in one segment, and read here. All else is hyper's.
 async fn ask(mut stream: Stream, server: &Server, invitation: &Invitation) -> Result<Heard, Fault> {
     let Some(spelling) = invitation.extensions.get::<Spelling>() else {
-        return ask_by_hyper(Begun::reading(stream, Bytes::new()), server, invitation).await;
+        return Box::pin(ask_by_hyper(Begun::reading(stream, Bytes::new()), server, invitation)).await;
     };
     let Invitation { target, headers, .. } = invitation;
-    let request = head::write_request(&server.target(target), headers, server.own_host(), spelling);
+    let request = head::write_request(&server.target(target.clone()), headers, server.own_host(), spelling);
     stream.write_all(&request).await.map_err(|error| no_answer(server, &error))?;
     let mut answer = BytesMut::with_capacity(USUAL);
     stream.read_buf(&mut answer).await.map_err(|error| no_answer(server, &error))?;
@@ -237,7 +237,7 @@ async fn ask_by_hyper(stream: Begun, server: &Server, invitation: &Invitation) -
 
 fn request(server: &Server, invitation: &Invitation) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::default());
-    *request.uri_mut() = server.target(&invitation.target).into_owned();
+    *request.uri_mut() = server.target(invitation.target.clone());
     *request.headers_mut() = invitation.headers.clone();
     *request.extensions_mut() = invitation.extensions.clone();
     if let Some(host) = server.own_host() {

@@ -20,14 +20,33 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 const PROTECTED: [&str; 6] = ["authorization", "cookie", "forwarded", "host", "origin", "set-cookie"];
 const PROTECTED_PREFIXES: [&str; 2] = ["sec-websocket-", "x-forwarded-"];
 
+/// A proxy adds some headers.
+const ROOM: usize = 4;
+
 /// The headers that are not about this connection only, in their order; those in `but` are left out, too.
 pub fn end_to_end(headers: &HeaderMap, but: &[HeaderName]) -> HeaderMap {
-    let named = items(headers, &CONNECTION).filter_map(|name| name.parse().ok());
-    let named: Vec<HeaderName> = named.filter(|name| !is_protected(name)).collect();
-    let stays = |name| ![&HOP_BY_HOP, but, &named].iter().any(|gone| gone.contains(name));
-    let kept = headers.iter().filter(|(name, _)| stays(name));
+    let named = named(headers);
+    let kept = headers.iter().filter(|(name, _)| stays(name, but, &named));
     // Not by `HeaderMap::remove`: it puts the last header in the place of the one removed.
-    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
+    let mut ours = HeaderMap::with_capacity(headers.len() + ROOM);
+    ours.extend(kept.map(|(name, value)| (name.clone(), value.clone())));
+    ours
+}
+
+/// Whether [`end_to_end`] leaves nothing out.
+pub fn are_end_to_end(headers: &HeaderMap, but: &[HeaderName]) -> bool {
+    // What `Connection` names does not count, as it does not stay itself.
+    headers.keys().all(|name| stays(name, but, &[]))
+}
+
+fn stays(name: &HeaderName, but: &[HeaderName], named: &[HeaderName]) -> bool {
+    ![&HOP_BY_HOP, but, named].iter().any(|gone| gone.contains(name))
+}
+
+/// What `Connection` names.
+fn named(headers: &HeaderMap) -> Vec<HeaderName> {
+    let named = items(headers, &CONNECTION).filter_map(|name| name.parse().ok());
+    named.filter(|name| !is_protected(name)).collect()
 }
 
 fn is_protected(name: &HeaderName) -> bool {
@@ -70,5 +89,7 @@ mod tests {
         let kept = end_to_end(&headers, &[HeaderName::from_static("gone")]);
         let kept: Vec<_> = kept.keys().map(HeaderName::as_str).collect();
         assert_eq!(kept, ["x-b", "cookie", "x-forwarded-for", "x-a"]);
+        assert!(!are_end_to_end(&headers, &[]));
+        assert!(are_end_to_end(&end_to_end(&headers, &[]), &[]));
     }
 }

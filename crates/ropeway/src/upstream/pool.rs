@@ -294,7 +294,8 @@ impl Pool {
             }
         }
         match refusal {
-            Some(answer) => Ok(Outcome::Refused(answer.read().await)),
+            // Boxed, as what is not the way of most: the task of each connection has room for its largest part.
+            Some(answer) => Ok(Outcome::Refused(Box::pin(answer.read()).await)),
             None => Err(attempts.fault),
         }
     }

@@ -9,12 +9,11 @@ use std::time::Duration;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, sleep};
-use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Server;
 use super::handshake::connect_to;
 use crate::fault::Fault;
-use crate::lifecycle::Lifecycle;
+use crate::lifecycle::{Held, Lifecycle};
 use crate::net::body::RequestBody;
 
 /// How long a connection may wait for its next request.
@@ -33,7 +32,7 @@ const MAX_HEAD: usize = 32 * 1024;
 /// A connection to a server. Dropped, it is closed, whatever is under way on it.
 pub(super) struct Link {
     pub(super) sender: SendRequest<RequestBody>,
-    _open: DropGuard,
+    _task: Held,
 }
 
 /// A worker's connections to servers that wait for a request.
@@ -90,19 +89,12 @@ impl Connections {
         client.preserve_header_case(true).title_case_headers(true).max_buf_size(MAX_HEAD);
         let (sender, connection) =
             client.handshake(TokioIo::new(stream)).await.map_err(|_| Fault::ConnectFailed)?;
-        let open = CancellationToken::new();
-        let dropped = open.clone();
-        self.lifecycle.spawn(async move {
-            tokio::select! {
-                ended = connection => {
-                    if let Err(error) = ended {
-                        tracing::debug!(%error, "connection to a server ended");
-                    }
-                }
-                () = dropped.cancelled() => {}
+        let task = self.lifecycle.hold(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "connection to a server ended");
             }
         });
-        Ok(Link { sender, _open: open.drop_guard() })
+        Ok(Link { sender, _task: task })
     }
 
     /// Keeps one for the next request. One that cannot take it, such as one on which a body is under way, is closed.

@@ -1,6 +1,5 @@
 //! One backend of a pool: where it is, and what it carries.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -112,15 +111,14 @@ impl Server {
     }
 
     /// Path and query that it is asked for, where the client asks for `target`.
-    pub(super) fn target<'a>(&self, target: &'a Uri) -> Cow<'a, Uri> {
+    pub(super) fn target(&self, target: Uri) -> Uri {
         let asked = target.path_and_query().map_or("/", |target| target.as_str());
         if asked == "*" || self.base.is_empty() && asked.starts_with('/') {
-            return Cow::Borrowed(target);
+            return target;
         }
         // An absolute target may have a query and no path; the origin form begins with a slash (RFC 9112 3.2.1).
         let slash = if asked.starts_with('/') { "" } else { "/" };
-        let joined = format!("{}{slash}{asked}", self.base).parse();
-        joined.map_or(Cow::Borrowed(target), Cow::Owned)
+        format!("{}{slash}{asked}", self.base).parse().unwrap_or(target)
     }
 
     /// Its share where shares follow weights; 0 where the user gave none.

@@ -112,8 +112,7 @@ impl Subject<'_> {
     /// The chain that came, and who told it.
     fn forwarded_for(&self) -> Vec<u8> {
         let lines = self.head.headers.get_all("x-forwarded-for").iter().map(HeaderValue::as_bytes);
-        let address = self.client.peer.address.ip().to_canonical().to_string();
-        lines.chain([address.as_bytes()]).collect::<Vec<_>>().join(&b", "[..])
+        lines.chain([self.client.peer.text()]).collect::<Vec<_>>().join(&b", "[..])
     }
 
     fn parameter(&self, name: &str) -> &str {

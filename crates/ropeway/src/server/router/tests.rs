@@ -356,7 +356,7 @@ fn behind_a_trusted_proxy_the_chain_grows_by_that_proxy() {
     let router = one_rule(vec![Route { set_headers, ..route("a", exact("/")) }]);
     let proxies = crate::net::forwarded::TrustedProxies::new(Some(vec!["10.0.0.0/8".parse().unwrap()]));
     let address = "[::ffff:10.0.0.1]:5".parse().unwrap();
-    let peer = crate::net::forwarded::Peer { address, secure: false, certificate: None };
+    let peer = crate::net::forwarded::Peer::new(address);
     for (said, scheme) in
         [("https", "https"), ("wss", "https"), ("ws", "http"), ("HTTPS\t", "http"), ("x", "http")]
     {
@@ -407,7 +407,7 @@ fn headers_are_set_by_what_the_request_says() {
         ],
     );
     let address = "192.0.2.1:5".parse().unwrap();
-    let peer = crate::net::forwarded::Peer { address, secure: false, certificate: None };
+    let peer = crate::net::forwarded::Peer::new(address);
     let client = crate::net::forwarded::TrustedProxies::default().client(&peer, &head.headers);
     let asked = head.clone();
     router.find(&asked, client.address).unwrap().set_headers(&mut head, &client);
