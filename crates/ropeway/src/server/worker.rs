@@ -33,7 +33,7 @@ use crate::upstream::Connections;
 const TLS_HANDSHAKES: usize = 256;
 
 /// Shorter than most of what a handshake waits for.
-const BEAT: Duration = Duration::from_secs(1);
+const BEAT: Duration = Duration::from_millis(100);
 
 /// All workers, as those see them who have work to give or questions to ask.
 #[derive(Clone, Debug)]
