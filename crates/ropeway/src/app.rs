@@ -1,7 +1,7 @@
 //! Wires the parts of a gateway, and owns the order in which they start and stop.
 
 mod drains;
-mod upgrade;
+pub mod upgrade;
 
 use std::fmt;
 use std::io;
@@ -74,6 +74,8 @@ pub struct Gateway {
     /// Tells the control thread what is new.
     news: mpsc::UnboundedSender<News>,
     admin: Option<AdminSocket>,
+    /// What it is controlled over.
+    control_socket: Option<Arc<ControlSocket>>,
     /// Cancelled when another process answers for administration.
     stop_admin: CancellationToken,
     /// What is to be put in force when the gateway begins.
@@ -97,7 +99,7 @@ enum News {
     /// The gateway drains, until then at most.
     Stopping { deadline: tokio::time::Instant },
     /// To serve the control socket, with orders that go there.
-    Control(ControlSocket, Orders),
+    Control(Arc<ControlSocket>, Orders),
 }
 
 /// Where administration listens, and a copy for the process that may take over.
@@ -163,6 +165,7 @@ impl Gateway {
             control: None,
             news,
             admin,
+            control_socket: None,
             stop_admin: CancellationToken::new(),
             prepared: Some(prepared),
             knowledge,
@@ -222,7 +225,10 @@ impl Gateway {
 
     /// Is controlled over `socket` from now on, until it stops. What is asked there goes to `orders`, for who owns the
     /// gateway.
-    pub fn control(&self, socket: ControlSocket, orders: Orders) {
+    pub fn control(&mut self, socket: ControlSocket, orders: Orders) {
+        socket.own(true);
+        let socket = Arc::new(socket);
+        self.control_socket = Some(socket.clone());
         // Without a control thread nobody answers; that is in the log.
         let _ = self.news.send(News::Control(socket, orders));
     }

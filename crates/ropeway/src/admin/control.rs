@@ -38,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub const MAX_QUESTION: usize = 32 << 20;
 
 /// Answers until it is time to stop. Orders go to `orders`.
-pub async fn serve(socket: ControlSocket, orders: Orders, admin: Rc<Admin>, lifecycle: Lifecycle) {
+pub async fn serve(socket: Arc<ControlSocket>, orders: Orders, admin: Rc<Admin>, lifecycle: Lifecycle) {
     let listener = socket.listener.try_clone().and_then(UnixListener::from_std);
     let listener = match listener {
         Ok(listener) => listener,

@@ -2,20 +2,24 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::geteuid;
 
-/// An open control socket. Dropped, its file goes.
+/// An open control socket. Dropped, its file goes, unless it is another process's by then.
 #[derive(Debug)]
 pub struct ControlSocket {
     pub(super) listener: UnixListener,
     path: PathBuf,
     /// Locked as long as the process lives, however it ends: who has the lock owns the path.
-    _lock: File,
+    lock: File,
+    /// Whether the file is this process's to remove.
+    owned: AtomicBool,
 }
 
 impl ControlSocket {
@@ -33,7 +37,31 @@ impl ControlSocket {
         let listener = UnixListener::bind(path)?;
         fs::set_permissions(path, Permissions::from_mode(0o600))?;
         listener.set_nonblocking(true)?;
-        Ok(ControlSocket { listener, path: path.to_owned(), _lock: lock })
+        Ok(ControlSocket { listener, path: path.to_owned(), lock, owned: true.into() })
+    }
+
+    /// The socket of a process that may hand over to this one; the file stays its own until [`ControlSocket::own`]. What
+    /// is given may be anything: `None`, if it is no socket that listens.
+    pub fn adopt(path: &Path, [listener, lock]: [OwnedFd; 2]) -> Option<Self> {
+        if !rustix::net::sockopt::socket_acceptconn(&listener).is_ok_and(|listens| listens) {
+            return None;
+        }
+        let listener = UnixListener::from(listener);
+        listener.set_nonblocking(true).ok()?;
+        Some(ControlSocket { listener, path: path.to_owned(), lock: lock.into(), owned: false.into() })
+    }
+
+    /// Copies of the socket and its lock, for a process that may take over: those who connect wait in one queue.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn copies(&self) -> io::Result<[OwnedFd; 2]> {
+        Ok([self.listener.try_clone()?.into(), self.lock.try_clone()?.into()])
+    }
+
+    /// Whether the file is this process's from now on, and goes with it.
+    pub fn own(&self, owned: bool) {
+        self.owned.store(owned, Ordering::Relaxed);
     }
 
     /// Where it is.
@@ -45,7 +73,9 @@ impl ControlSocket {
 impl Drop for ControlSocket {
     fn drop(&mut self) {
         // The lock stays locked to the end of this, and its file stays: removed, two could hold it.
-        let _ = fs::remove_file(&self.path);
+        if *self.owned.get_mut() {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -120,6 +150,25 @@ mod tests {
         assert!(!path.exists());
         fs::set_permissions(&folder.0, Permissions::from_mode(0o750)).unwrap();
         assert_eq!(ControlSocket::open(&path).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+    }
+
+    #[test]
+    fn it_passes_from_one_process_to_another() {
+        let folder = Folder::new("passes");
+        let path = folder.0.join("control.sock");
+        let old = ControlSocket::open(&path).unwrap();
+        drop(ControlSocket::adopt(&path, old.copies().unwrap()).unwrap());
+        assert!(path.exists(), "the new process has failed before it took over");
+        let new = ControlSocket::adopt(&path, old.copies().unwrap()).unwrap();
+        old.own(false);
+        new.own(true);
+        drop(old);
+        assert!(path.exists());
+        assert_eq!(ControlSocket::open(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(new);
+        assert!(!path.exists());
+        let file = || File::open("/dev/null").unwrap().into();
+        assert!(ControlSocket::adopt(&path, [file(), file()]).is_none());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::{Gateway, LOOK, runtime};
+use crate::admin::socket::ControlSocket;
 use crate::net::unix::Place;
 use crate::supervisor::Listeners;
 use crate::supervisor::drains::Inherited;
@@ -23,6 +25,8 @@ use crate::upstream::health::Knowledge;
 /// What a listener is for, as its name says to the new process.
 const HTTP: &str = "http";
 const ADMIN: &str = "admin";
+const CONTROL: &str = "control";
+const CONTROL_LOCK: &str = "control-lock";
 
 /// How long those may take to ask who were accepted just before another process took over.
 const SETTLING: Duration = Duration::from_secs(5);
@@ -43,6 +47,9 @@ impl Gateway {
         self.ready.store(false, Ordering::Relaxed);
         self.stop_admin.cancel();
         self.admin = None;
+        if let Some(socket) = self.control_socket.take() {
+            socket.own(false);
+        }
         self.supervisor.hand_over();
         Ok(handed_over)
     }
@@ -120,6 +127,14 @@ impl Holder for Gateway {
         if let Some(admin) = &self.admin {
             all.push(named(ADMIN, Place::Tcp(admin.configured), admin.socket.try_clone()?));
         }
+        // A path that is no text is opened anew.
+        if let Some((socket, path)) =
+            self.control_socket.as_ref().and_then(|socket| Some((socket, socket.path().to_str()?)))
+        {
+            let [listener, lock] = socket.copies()?;
+            all.push((format!("{CONTROL} {path}"), listener));
+            all.push((format!("{CONTROL_LOCK} {path}"), lock));
+        }
         Ok(all)
     }
 
@@ -143,6 +158,17 @@ impl Holder for Gateway {
         drop(tunnels);
         self.registries().resume();
     }
+}
+
+/// Takes out of what another process gives the control socket at `path`, if it is there.
+pub fn control_socket(listeners: &mut Vec<Listener>, path: &Path) -> Option<ControlSocket> {
+    let path_text = path.to_str()?;
+    let [listener, lock] = [CONTROL, CONTROL_LOCK].map(|kind| {
+        let name = format!("{kind} {path_text}");
+        let at = listeners.iter().position(|(known, _)| *known == name)?;
+        Some(listeners.swap_remove(at).1)
+    });
+    ControlSocket::adopt(path, [listener?, lock?])
 }
 
 /// Listeners for servers and for administration. What is unknown, or does not listen, is closed.

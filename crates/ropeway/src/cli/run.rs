@@ -15,7 +15,7 @@ use super::stop::{Outcome, Reply, answer, stop};
 use super::{Run, activation, drain, notify};
 use crate::admin::operations::{Changes, Failure, Order, Orders, Upgraded};
 use crate::admin::socket::ControlSocket;
-use crate::app::{Gateway, Options, runtime};
+use crate::app::{Gateway, Options, runtime, upgrade};
 use crate::net::limits;
 use crate::spec::{Diagnostics, Severity};
 use crate::supervisor::files::Files;
@@ -65,25 +65,29 @@ fn carry(run: &Run, incoming: &mut Option<Incoming>) -> Result<(), String> {
     }
     log(&loaded.diagnostics);
     let options = Options { workers: run.workers, admin: run.admin, resolvers: run.resolver.clone() };
-    let given = match incoming {
+    let mut given = match incoming {
         Some(incoming) => incoming.loaded().map_err(|error| text(&error))?,
         None => Given { listeners: activation::listeners(), state: Vec::new() },
     };
     let (orders, requests) = channel();
     listen_to_signals(orders.clone()).map_err(|error| text(&error))?;
-    let socket = match incoming {
-        None => control_socket(run.control.as_deref())?,
-        Some(_) => None,
+    let (socket, control) = match incoming {
+        None => (control_socket(run.control.as_deref())?, None),
+        Some(_) => {
+            let wanted = wanted_socket(run.control.as_deref());
+            let socket = wanted.as_deref().and_then(|path| upgrade::control_socket(&mut given.listeners, path));
+            // One that an older version does not give can be opened when that has left it.
+            let control = wanted.filter(|_| socket.is_none());
+            (socket, control)
+        }
     };
-    // The process before this one has the socket, as long as it accepts.
-    let control = incoming.as_ref().and_then(|_| wanted_socket(run.control.as_deref()));
     let mut gateway = Gateway::build(loaded.objects, &options, given).map_err(|error| text(&error))?;
     let predecessor = begin(&mut gateway, incoming, orders.clone())?;
     notify::ready();
     log_start(&gateway);
     let mut keeper = Keeper { paths, files, program, predecessor, control, orders };
     if let Some(socket) = socket {
-        keeper.serve_control(&gateway, socket);
+        keeper.serve_control(&mut gateway, socket);
     }
     let outcome = keeper.serve(&mut gateway, &requests);
     stop(gateway, requests, outcome);
@@ -162,7 +166,7 @@ struct Keeper<'a> {
     program: Program,
     /// Until it has ended there is no further upgrade.
     predecessor: Option<Predecessor>,
-    /// Where to open the control socket as soon as the process before this one has left it.
+    /// Where to open the control socket as soon as the process before this one has left it, if that does not give it.
     control: Option<PathBuf>,
     orders: Orders,
 }
@@ -258,14 +262,14 @@ impl Keeper<'_> {
     }
 
     /// Opens the control socket, once the process before this one has closed it.
-    fn open_control(&mut self, gateway: &Gateway) {
+    fn open_control(&mut self, gateway: &mut Gateway) {
         if let Some(socket) = self.control.as_deref().and_then(|path| ControlSocket::open(path).ok()) {
             self.control = None;
             self.serve_control(gateway, socket);
         }
     }
 
-    fn serve_control(&self, gateway: &Gateway, socket: ControlSocket) {
+    fn serve_control(&self, gateway: &mut Gateway, socket: ControlSocket) {
         tracing::info!(path = %socket.path().display(), "control socket");
         gateway.control(socket, self.orders.clone());
     }

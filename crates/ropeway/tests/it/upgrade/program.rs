@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -135,6 +135,45 @@ fn three_upgrades_in_a_row_refuse_and_lose_nobody() {
     assert!(failed.is_empty(), "{failed:?}");
     drop(successors);
     assert_eq!(process.wait().code, Some(0), "the first process has ended well");
+}
+
+#[test]
+fn the_control_socket_answers_all_the_time() {
+    let port = free_port();
+    let folder = Folder::new("control", port);
+    fs::set_permissions(&folder.0, PermissionsExt::from_mode(0o700)).unwrap();
+    let path = folder.0.join("control.sock");
+    let process = start(&folder, &["--control", path.to_str().unwrap()]);
+    let stop = Arc::new(AtomicBool::new(false));
+    let asking = {
+        let (stop, path) = (stop.clone(), path.clone());
+        thread::spawn(move || {
+            let mut answered = 0;
+            while !stop.load(Ordering::Relaxed) {
+                let mut socket = UnixStream::connect(&path).expect("somebody listens");
+                socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+                socket.write_all(b"GET /status HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+                let mut answer = String::new();
+                socket.read_to_string(&mut answer).unwrap();
+                assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+                answered += 1;
+            }
+            answered
+        })
+    };
+    let mut successors: Vec<Successor> = Vec::new();
+    for number in 0..3 {
+        match successors.last() {
+            None => process.signal(Signal::USR2),
+            Some(Successor(pid)) => kill_process(*pid, Signal::USR2).unwrap(),
+        }
+        successors.push(Successor::of(&process, number));
+        eventually(|| process.errs("the rest has moved").len() > number);
+    }
+    stop.store(true, Ordering::Relaxed);
+    assert!(asking.join().unwrap() > 10);
+    kill_process(successors[2].0, Signal::TERM).unwrap();
+    eventually(|| !path.exists());
 }
 
 #[test]
