@@ -75,7 +75,8 @@ fn carry(run: &Run, incoming: &mut Option<Incoming>) -> Result<(), String> {
         None => (control_socket(run.control.as_deref())?, None),
         Some(_) => {
             let wanted = wanted_socket(run.control.as_deref());
-            let socket = wanted.as_deref().and_then(|path| upgrade::control_socket(&mut given.listeners, path));
+            let socket =
+                wanted.as_deref().and_then(|path| upgrade::control_socket(&mut given.listeners, path));
             // One that an older version does not give can be opened when that has left it.
             let control = wanted.filter(|_| socket.is_none());
             (socket, control)

@@ -208,7 +208,11 @@ impl Supervisor {
                 listening.front.closed.cancel();
             }
         }
-        self.adopted.clear();
+        for (address, _) in self.adopted.drain(..) {
+            if !self.listening.iter().any(|listening| listening.configured == address) {
+                tracing::warn!(%address, "a listening socket was handed over that no HTTPServer uses: it is closed");
+            }
+        }
         self.objects = objects;
         self.retire(before, workers);
         self.heed_drains(workers);

@@ -40,8 +40,14 @@ pub(crate) struct Ended {
 impl Process {
     /// Starts a program.
     pub(crate) fn start(command: &mut Command) -> Self {
+        command.stdin(Stdio::piped());
+        Self::start_with_stdin(command)
+    }
+
+    /// Starts a program whose standard input is set already.
+    pub(crate) fn start_with_stdin(command: &mut Command) -> Self {
         let name = format!("{command:?}");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
         let out = Lines::of(child.stdout.take().unwrap());
         let err = Lines::of(child.stderr.take().unwrap());
@@ -84,6 +90,11 @@ impl Process {
     pub(crate) fn errs(&self, what: &str) -> Vec<String> {
         let lines = self.err.lines.lock().unwrap();
         lines.iter().filter(|line| line.contains(what)).cloned().collect()
+    }
+
+    /// Its number.
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
     }
 
     /// What it uses.

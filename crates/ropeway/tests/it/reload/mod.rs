@@ -5,7 +5,7 @@ mod forecast;
 mod limits;
 mod listeners;
 mod removal;
-mod soak;
+pub(crate) mod soak;
 mod unhealthy;
 
 use std::net::SocketAddr;

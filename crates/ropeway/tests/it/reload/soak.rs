@@ -63,7 +63,7 @@ impl Running {
     }
 }
 
-fn is_long() -> bool {
+pub(crate) fn is_long() -> bool {
     std::env::var_os("ROPEWAY_LONG").is_some_and(|value| value == "1")
 }
 
@@ -208,7 +208,7 @@ fn certificates_are_swapped_under_live_tunnels() {
     assert!(report.opened > tunnels as u64, "tunnels came and went\n{report}");
 }
 
-fn trusting(authority: &Authority) -> Arc<ClientConfig> {
+pub(crate) fn trusting(authority: &Authority) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
     Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())

@@ -12,9 +12,11 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use testkit::free_port;
+use testkit::soak::{Backends, Plan, Target};
+use testkit::{Authority, free_port};
 
 use crate::cli::process::{Process, json, ropeway};
+use crate::reload::soak::trusting;
 
 /// A folder with a configuration, removed at the end.
 pub(super) struct Folder(PathBuf);
@@ -30,7 +32,11 @@ impl Folder {
 
     pub(super) fn write(&self, file: &str, text: &str) -> String {
         fs::write(self.0.join(file), text).unwrap();
-        self.0.join(file).display().to_string()
+        self.file(file)
+    }
+
+    pub(super) fn file(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
     }
 
     /// A program in the language of the shell that stands for the new process.
@@ -72,7 +78,7 @@ fn document(port: u16) -> String {
 }
 
 pub(super) fn start(folder: &Folder, arguments: &[&str]) -> Process {
-    let path = folder.0.join("main.yaml").display().to_string();
+    let path = folder.file("main.yaml");
     let process =
         Process::start(&mut ropeway(&[&["run", &path, "--log-format", "json"], arguments].concat()));
     process.err("ready for tunnels");
@@ -85,7 +91,7 @@ fn eventually(mut holds: impl FnMut() -> bool) -> bool {
 }
 
 /// Whether a request is answered.
-fn ask(port: u16) -> std::io::Result<String> {
+pub(super) fn ask(port: u16) -> std::io::Result<String> {
     let mut socket = TcpStream::connect(("127.0.0.1", port))?;
     socket.set_read_timeout(Some(Duration::from_secs(20)))?;
     socket.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
@@ -258,7 +264,7 @@ fn a_service_manager_is_told_of_each_step() {
         let length = socket.recv(&mut text).unwrap();
         String::from_utf8_lossy(&text[..length]).into_owned()
     };
-    let file = folder.0.join("main.yaml").display().to_string();
+    let file = folder.file("main.yaml");
     let process = Process::start(
         ropeway(&["run", &file, "--log-format", "json"]).env("NOTIFY_SOCKET", path.as_os_str()),
     );
@@ -276,4 +282,55 @@ fn a_service_manager_is_told_of_each_step() {
     assert_eq!(told, [format!("MAINPID={}\nREADY=1", successor.0.as_raw_nonzero()), "READY=1".into()]);
     kill_process(successor.0, Signal::TERM).unwrap();
     assert_eq!(next(), "STOPPING=1", "the old process, which has ended too, has not said so");
+}
+
+/// A tunnel over TLS stays in the old process, which drains for as long as its window says.
+#[test]
+fn there_is_one_old_process_at_most() {
+    let port = free_port();
+    let folder = Folder::new("one-old", port);
+    fs::set_permissions(&folder.0, PermissionsExt::from_mode(0o700)).unwrap();
+    let backends = Backends::listen(&[([127, 0, 0, 1], 0).into()]).unwrap();
+    let authority = Authority::new();
+    let identity = authority.issue(&["localhost"]);
+    let certificate = folder.write("cert.pem", &identity.certificate);
+    let key = folder.write("key.pem", &identity.key);
+    let tls = format!("https: true\ncertFiles: {{ a: {certificate} }}\nkeyFiles: {{ a: {key} }}\nrules:");
+    let document =
+        super::soak::document(port, backends.addresses[0]).replace("window: 0", "window: 1h, deadline: 1h");
+    folder.write("main.yaml", &document.replacen("rules:", &tls, 1));
+    let path = folder.file("control.sock");
+    let process = start(&folder, &["--control", &path]);
+    let target = Target {
+        address: ([127, 0, 0, 1], port).into(),
+        host: "localhost".into(),
+        path: "/ws".into(),
+        tls: Some(trusting(&authority)),
+    };
+    let plan = Plan { tunnels: 2, interval: Duration::from_millis(100), ..Plan::default() };
+    let soak = backends.soak(target, plan).unwrap();
+    testkit::eventually("all tunnels open", || (soak.settled() >= 2).then_some(()));
+    process.signal(Signal::USR2);
+    let first = Successor::of(&process, 0);
+    process.err("the rest has moved");
+
+    let upgrade = |more: &[&str]| {
+        Process::start(&mut ropeway(&[&["upgrade", "--control", &path], more].concat())).wait()
+    };
+    let refused = upgrade(&[]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.err.contains("still drains") && refused.err.contains("--force"), "{refused:?}");
+    kill_process(first.0, Signal::USR2).unwrap();
+    process.err("the upgrade waits for the end of the process before this one");
+    assert_eq!(process.errs("has taken over").len(), 1);
+    assert_eq!(soak.settled(), 2, "nobody was let go");
+
+    let forced = upgrade(&["--force"]);
+    assert_eq!(forced.code, Some(0), "{forced:?}");
+    process.err("another upgrade is forced");
+    let second = Successor::of(&process, 1);
+    assert_ne!(first.0, second.0);
+    drop((first, second));
+    assert_eq!(process.wait().code, Some(0), "the first process has ended well");
+    drop(soak);
 }
