@@ -24,8 +24,8 @@ pub struct LoadBalance {
     /// to a pool in use. It begins with a tenth. Policies by hash are not affected, except for the bound of
     /// `consistentHash`. Up to 24h. Default: 0, its whole share at once.
     pub slow_start: Option<Window>,
-    /// Keep a client on one server. Not supported yet.
-    pub sticky_session: NotYet<Option<StickySession>>,
+    /// Keep a client on one server, as long as that may be chosen. Comes before the policy.
+    pub sticky_session: Option<StickySession>,
     /// Deprecated: use `healthCheck` of the pool. Not supported.
     pub health_check: NotYet<Option<DeprecatedHealthCheck>>,
 }
@@ -61,14 +61,14 @@ pub enum Policy {
 #[serde(rename_all = "camelCase")]
 pub struct StickySession {
     /// How.
-    pub mode: StickyMode,
-    /// The application's cookie, for `CookieConsistentHash` and `ApplicationBased`.
+    pub mode: Spanned<StickyMode>,
+    /// The application's cookie. Required for `CookieConsistentHash` and `ApplicationBased`.
     #[serde(default)]
-    pub app_cookie_name: Option<String>,
+    pub app_cookie_name: Option<Spanned<String>>,
     /// The gateway's own cookie. Default: `EG_SESSION`.
     #[serde(default)]
-    pub lb_cookie_name: Option<String>,
-    /// How long the gateway's own cookie lives. Default: 2h.
+    pub lb_cookie_name: Option<Spanned<String>>,
+    /// How long the gateway's own cookie lives, counted from the last answer that set it. Default, also for 0: 2h.
     #[serde(default)]
     pub lb_cookie_expire: Option<GoDuration>,
 }
@@ -76,11 +76,11 @@ pub struct StickySession {
 /// How a client is kept on one server.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq)]
 pub enum StickyMode {
-    /// By a consistent hash of the application's cookie.
+    /// By a consistent hash of the application's cookie. Who has none goes by the policy.
     CookieConsistentHash,
-    /// By a cookie of the gateway's own, for a time.
+    /// By a cookie of the gateway's own, which is set by each answer.
     DurationBased,
-    /// By a cookie of the gateway's own, as long as the application's lives.
+    /// By a cookie of the gateway's own, which is set by each answer that sets the application's.
     ApplicationBased,
 }
 
@@ -99,6 +99,27 @@ impl LoadBalance {
                 Diagnostic::warning("`key` does nothing here: it is for the policy `consistentHash`")
                     .at(key.span()),
             ),
+        }
+        if let Some(sticky) = &self.sticky_session {
+            sticky.check(reader);
+        }
+    }
+}
+
+impl StickySession {
+    fn check(&self, reader: &Reader) {
+        let (mode, app) = (&self.mode, self.app_cookie_name.as_ref().filter(|name| !name.is_empty()));
+        if **mode != StickyMode::DurationBased && app.is_none() {
+            let help = "name the cookie by which your application knows its clients";
+            let what = format!("`{:?}` needs an `appCookieName`", **mode);
+            reader.report(Diagnostic::error(what).at(mode.span()).help(help));
+        }
+        for name in [&self.app_cookie_name, &self.lb_cookie_name].into_iter().flatten() {
+            // The name of a cookie is a token, as that of a header is (RFC 6265 4.1.1).
+            if !name.is_empty() && http::HeaderName::from_bytes(name.as_bytes()).is_err() {
+                let help = "write letters, digits, `-`, `_` and the like";
+                reader.report(Diagnostic::error("this is no name for a cookie").at(name.span()).help(help));
+            }
         }
     }
 }

@@ -23,6 +23,11 @@ impl<'a> Attempts<'a> {
         Attempts { pool, asker, passed_over: Vec::new(), tried: 0, costs: false, fault: Fault::NoServer }
     }
 
+    /// The place of the last server that was tried.
+    pub(super) fn place(&self) -> usize {
+        self.passed_over.last().copied().unwrap_or_default()
+    }
+
     /// The next server, and a place in its count. Counted before it is judged, so that many who come at once are not
     /// let in by one place.
     pub(super) fn next(&mut self) -> Option<(&'a Server, Claim)> {

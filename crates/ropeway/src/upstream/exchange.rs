@@ -94,12 +94,13 @@ impl Pool {
             return Err(Fault::BodySpent);
         }
         let mut outgoing = Outgoing::new(request, body, client);
-        let mut attempts = Attempts::new(self, Asker { address: client.address, head: request });
+        let asker = Asker { address: client.address, head: request };
+        let mut attempts = Attempts::new(self, asker);
         if outgoing.repeatable
-            && let Some((server, trial)) = self.trial()
+            && let Some((place, server, trial)) = self.trial(asker)
             && let Some(answer) = Box::pin(self.risk_request(server, trial, &mut outgoing, connections)).await
         {
-            return answer.reply(self.rules.max_answer, false);
+            return Ok(self.pinned(place, answer.reply(self.rules.max_answer, false)?, request, client));
         }
         let mut failure = None;
         while let Some((server, claim)) = attempts.next() {
@@ -130,9 +131,27 @@ impl Pool {
             }
         }
         match failure {
-            Some((answer, failed)) => answer.reply(self.rules.max_answer, failed),
+            Some((answer, failed)) => {
+                let answered = answer.reply(self.rules.max_answer, failed)?;
+                Ok(self.pinned(attempts.place(), answered, request, client))
+            }
             None => Err(attempts.fault),
         }
+    }
+
+    /// Has a client that is to come back to its server do so, unless that has just failed it.
+    fn pinned(
+        &self,
+        place: usize,
+        mut answered: Answered,
+        request: &request::Parts,
+        client: &Client,
+    ) -> Answered {
+        if !answered.failed {
+            let secure = client.scheme(&request.headers) == "https";
+            self.balancer.pin(place, secure, answered.reply.headers_mut());
+        }
+        answered
     }
 
     /// Has a request that can be repeated try an ejected server. Where that fails the request goes on as if nothing had

@@ -49,6 +49,8 @@ pub struct Invitation {
     pub headers: HeaderMap,
     /// Holds the letter case of the headers, for hyper to restore.
     pub extensions: Extensions,
+    /// Whether the client speaks TLS, be it with a proxy in front of us.
+    pub secure: bool,
 }
 
 /// How long the steps may take.

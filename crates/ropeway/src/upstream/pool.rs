@@ -264,9 +264,10 @@ impl Pool {
         offer: &Offer<'_>,
     ) -> Result<Outcome, Fault> {
         let mut attempts = Attempts::new(self, asker);
-        if let Some((server, trial)) = self.trial()
-            && let Some(outcome) = Box::pin(self.risk(server, trial, invitation, offer)).await
+        if let Some((place, server, trial)) = self.trial(asker)
+            && let Some(mut outcome) = Box::pin(self.risk(server, trial, invitation, offer)).await
         {
+            self.pin(place, &mut outcome, invitation);
             return Ok(outcome);
         }
         let mut refusal = None;
@@ -274,7 +275,11 @@ impl Pool {
             let answer = invite(server, claim, invitation, offer, self.deadlines).await;
             self.note(server, &answer);
             match answer {
-                Ok(Answer::Agreed(agreed)) => return Ok(Outcome::Agreed(agreed)),
+                Ok(Answer::Agreed(agreed)) => {
+                    let mut outcome = Outcome::Agreed(agreed);
+                    self.pin(attempts.place(), &mut outcome, invitation);
+                    return Ok(outcome);
+                }
                 Ok(Answer::Refused(answer)) => {
                     let is_final = !is_passing(answer.status());
                     refusal = Some(answer);
@@ -300,11 +305,23 @@ impl Pool {
         }
     }
 
-    /// The ejected server that this handshake is to try, if one is due.
-    pub(super) fn trial(&self) -> Option<(&Server, Trial)> {
+    /// Has a client that is to come back to its server do so.
+    fn pin(&self, place: usize, outcome: &mut Outcome, invitation: &Invitation) {
+        if let Outcome::Agreed(agreed) = outcome {
+            self.balancer.pin(place, invitation.secure, &mut agreed.head.headers);
+        }
+    }
+
+    /// The ejected server, and its place, that this request is to try, if one is due. Who has a server of its own does not
+    /// try others.
+    pub(super) fn trial(&self, asker: Asker<'_>) -> Option<(usize, &Server, Trial)> {
+        if self.balancer.is_pinned(asker) {
+            return None;
+        }
         let trial = self.passive.trial()?;
-        let server = self.servers.iter().find(|server| server.name() == trial.server())?;
-        Some((server, trial))
+        let mut servers = self.servers.iter().enumerate();
+        let (place, server) = servers.find(|(_, server)| server.name() == trial.server())?;
+        Some((place, server, trial))
     }
 
     /// Has this handshake try an ejected server. If that fails it goes on as if nothing had been: the client is to lose

@@ -85,7 +85,8 @@ fn invitation(
     }
     client.forward(&mut headers);
     let target = request.uri.path_and_query().cloned().map_or(Uri::from_static("/"), Uri::from);
-    Invitation { target, headers, extensions: request.extensions.clone() }
+    let secure = client.scheme(&request.headers) == "https";
+    Invitation { target, headers, extensions: request.extensions.clone(), secure }
 }
 
 /// What the client asks for, if it may and asks properly.

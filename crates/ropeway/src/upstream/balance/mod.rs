@@ -3,13 +3,16 @@
 mod key;
 mod load;
 mod ring;
+mod sticky;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
+use http::header::HeaderMap;
 
 use self::load::Load;
 use self::ring::Ring;
+use self::sticky::Sticky;
 use super::Server;
 use super::asker::Asker;
 use super::hash::{fnv1, stable};
@@ -21,6 +24,8 @@ use crate::tunnel::Counts;
 #[derive(Debug)]
 pub(super) struct Balancer {
     policy: Policy,
+    /// Comes before the policy.
+    sticky: Option<Sticky>,
     /// Counted over all workers.
     turn: AtomicUsize,
     /// The tunnels of every server.
@@ -73,12 +78,13 @@ impl Balancer {
         let weights: Vec<_> = servers.iter().map(|server| server.weight().max(1)).collect();
         let ring = || Ring::new(servers.iter().map(Server::name).zip(weights.iter().copied()));
         let live = servers.iter().map(|server| server.account().count().clone()).collect();
-        Balancer::over(policy(spec, ring), live, weights)
+        let sticky = spec.sticky_session.as_ref().and_then(|spec| Sticky::new(spec, servers, ring));
+        Balancer { sticky, ..Balancer::over(policy(spec, ring), live, weights) }
     }
 
     fn over(policy: Policy, live: Counts, weights: Vec<u32>) -> Self {
         let lineup = ArcSwap::from_pointee(Lineup::new(&weights, |_| WHOLE));
-        Balancer { policy, turn: AtomicUsize::new(0), live, weights, lineup }
+        Balancer { policy, sticky: None, turn: AtomicUsize::new(0), live, weights, lineup }
     }
 
     /// From now on the server at a place gets so many hundredths of its share; one with 0 is not chosen.
@@ -95,6 +101,10 @@ impl Balancer {
     /// The place of the server to ask, after those at `tried` were asked in vain. `None` if no other may be chosen.
     pub(super) fn choose(&self, asker: Asker<'_>, tried: &[usize]) -> Option<usize> {
         let lineup = &self.lineup.load();
+        let may = |place| lineup.has(place) && !tried.contains(&place);
+        if let Some(place) = self.sticky.as_ref().and_then(|sticky| sticky.place(&asker.head.headers, may)) {
+            return Some(place);
+        }
         match &self.policy {
             Policy::LeastConnections => self.least(lineup, tried),
             Policy::ConsistentHash(key, ring) => match key::value(key, asker) {
@@ -102,6 +112,20 @@ impl Balancer {
                 None => self.first_or_next(asker, lineup, tried),
             },
             _ => self.first_or_next(asker, lineup, tried),
+        }
+    }
+
+    /// Whether the client of this request has a server that it is to come back to, and that may be chosen.
+    pub(super) fn is_pinned(&self, asker: Asker<'_>) -> bool {
+        let lineup = &self.lineup.load();
+        let place = |sticky: &Sticky| sticky.place(&asker.head.headers, |place| lineup.has(place));
+        self.sticky.as_ref().and_then(place).is_some()
+    }
+
+    /// Has a client come back to the server at `place`, if the user wants that, by the answer with these `headers`.
+    pub(super) fn pin(&self, place: usize, secure: bool, headers: &mut HeaderMap) {
+        if let Some(sticky) = &self.sticky {
+            sticky.pin(place, secure, headers);
         }
     }
 

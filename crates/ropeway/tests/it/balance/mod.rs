@@ -4,6 +4,7 @@ mod candidates;
 mod capacity;
 mod counts;
 mod policies;
+mod sticky;
 
 use ropeway::app::Options;
 use testkit::{Backend, Peer, Serving, TestGateway, close, eventually, masked, op};

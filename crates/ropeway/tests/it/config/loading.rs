@@ -114,6 +114,8 @@ fn policies_have_what_they_need() {
         "{ policy: headerHash, headerHashKey: X-User }",
         "{ policy: consistentHash, key: 'cookie:session' }",
         "{ policy: consistentHash, key: 'path:^/rooms/([^/]+)' }",
+        "stickySession: { mode: DurationBased, lbCookieName: my_lb, lbCookieExpire: 90m }",
+        "stickySession: { mode: ApplicationBased, appCookieName: session }",
     ] {
         assert_eq!(pool("", balance), ok, "{balance}");
     }
@@ -131,6 +133,16 @@ fn policies_have_what_they_need() {
         (
             "{ policy: consistentHash, key: 'session:a' }",
             format!("13:38: error: `key`: `session` is no part of a request: {forms}"),
+        ),
+        (
+            "stickySession: { mode: CookieConsistentHash }",
+            "13:30: error: `CookieConsistentHash` needs an `appCookieName` (name the cookie by which your application \
+             knows its clients)"
+                .into(),
+        ),
+        (
+            "stickySession: { mode: DurationBased, lbCookieName: 'a b' }",
+            "13:59: error: this is no name for a cookie (write letters, digits, `-`, `_` and the like)".into(),
         ),
     ] {
         assert_eq!(pool("", balance), [format!("test.yaml:{expected}")], "{balance}");

@@ -11,6 +11,7 @@ mod real;
 mod routing;
 mod sockets;
 mod stalls;
+mod sticky;
 
 use std::net::SocketAddr;
 
