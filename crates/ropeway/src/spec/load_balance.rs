@@ -114,6 +114,19 @@ impl StickySession {
             let what = format!("`{:?}` needs an `appCookieName`", **mode);
             reader.report(Diagnostic::error(what).at(mode.span()).help(help));
         }
+        if **mode == StickyMode::DurationBased
+            && let Some(app) = app
+        {
+            let what = "`appCookieName` does nothing here: it is for the other modes";
+            reader.report(Diagnostic::warning(what).at(app.span()));
+        }
+        if let (Some(app), Some(own)) = (app, &self.lb_cookie_name)
+            && **app == **own
+        {
+            let what = "the gateway's cookie would overwrite the application's";
+            let help = "give `lbCookieName` another name than `appCookieName`";
+            reader.report(Diagnostic::error(what).at(own.span()).help(help));
+        }
         for name in [&self.app_cookie_name, &self.lb_cookie_name].into_iter().flatten() {
             // The name of a cookie is a token, as that of a header is (RFC 6265 4.1.1).
             if !name.is_empty() && http::HeaderName::from_bytes(name.as_bytes()).is_err() {

@@ -117,9 +117,9 @@ impl Balancer {
 
     /// Whether the client of this request has a server that it is to come back to, and that may be chosen.
     pub(super) fn is_pinned(&self, asker: Asker<'_>) -> bool {
+        let Some(sticky) = &self.sticky else { return false };
         let lineup = &self.lineup.load();
-        let place = |sticky: &Sticky| sticky.place(&asker.head.headers, |place| lineup.has(place));
-        self.sticky.as_ref().and_then(place).is_some()
+        sticky.is_at_home(&asker.head.headers, |place| lineup.has(place))
     }
 
     /// Has a client come back to the server at `place`, if the user wants that, by the answer with these `headers`.

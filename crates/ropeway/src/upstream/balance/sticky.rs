@@ -61,6 +61,15 @@ impl Sticky {
         }
     }
 
+    /// Whether the client has a server of its own, and that is one of those that `may` be chosen.
+    pub(super) fn is_at_home(&self, headers: &HeaderMap, may: impl Fn(usize) -> bool) -> bool {
+        match self {
+            // Who has one that may not be chosen is only a guest where it goes meanwhile.
+            Sticky::Hash { .. } => self.place(headers, |_| true).is_some_and(may),
+            Sticky::Own(_) => self.place(headers, may).is_some(),
+        }
+    }
+
     /// Has the client come back to the server at `place`, by the answer with these `headers`.
     pub(super) fn pin(&self, place: usize, secure: bool, headers: &mut HeaderMap) {
         if let Sticky::Own(own) = self

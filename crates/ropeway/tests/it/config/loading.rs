@@ -97,6 +97,7 @@ fn pass_and_passes_are_one_field() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn policies_have_what_they_need() {
     let pool = |server: &str, balance: &str| {
         lines(&load_text(&format!(
@@ -138,6 +139,16 @@ fn policies_have_what_they_need() {
             "stickySession: { mode: CookieConsistentHash }",
             "13:30: error: `CookieConsistentHash` needs an `appCookieName` (name the cookie by which your application \
              knows its clients)"
+                .into(),
+        ),
+        (
+            "stickySession: { mode: DurationBased, appCookieName: a }",
+            "13:60: warning: `appCookieName` does nothing here: it is for the other modes".into(),
+        ),
+        (
+            "stickySession: { mode: ApplicationBased, appCookieName: a, lbCookieName: a }",
+            "13:80: error: the gateway's cookie would overwrite the application's (give `lbCookieName` another name than \
+             `appCookieName`)"
                 .into(),
         ),
         (
