@@ -84,14 +84,27 @@ impl TrustedProxies {
         Client { peer: peer.clone(), address, word }
     }
 
-    /// The last address of the chain that is not a listed proxy: whom the outermost trusted proxy saw.
+    /// The last address of the chain that is not a listed proxy: whom the outermost trusted proxy saw. `Forwarded` counts
+    /// where there is no `X-Forwarded-For`.
     fn nearest_stranger(&self, headers: &HeaderMap) -> Option<IpAddr> {
+        match headers.contains_key(FOR) {
+            true => self.nearest(headers, &FOR, address),
+            false => self.nearest(headers, &FORWARDED, node),
+        }
+    }
+
+    fn nearest(
+        &self,
+        headers: &HeaderMap,
+        name: &HeaderName,
+        read: fn(&[u8]) -> Option<IpAddr>,
+    ) -> Option<IpAddr> {
         let mut nearest = None;
-        let lines: Vec<_> = headers.get_all(FOR).iter().map(HeaderValue::as_bytes).collect();
+        let lines: Vec<_> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+        // At every comma, quoted or not: what a client has quoted in front must not swallow what proxies have added.
         for hop in lines.iter().rev().flat_map(|line| line.rsplit(|byte| *byte == b',')) {
-            // Bytes that are no text are no address, and nothing before them counts.
-            let hop = std::str::from_utf8(hop).ok().and_then(|hop| hop.trim().parse::<IpAddr>().ok());
-            let Some(ip) = hop else { break };
+            // What is no address hides who comes before it.
+            let Some(ip) = read(hop) else { break };
             nearest = Some(ip.to_canonical());
             if !self.lists(ip.to_canonical()) {
                 break;
@@ -102,6 +115,22 @@ impl TrustedProxies {
 
     fn lists(&self, ip: IpAddr) -> bool {
         self.0.iter().flatten().any(|range| range.contains(ip))
+    }
+}
+
+/// One hop of `X-Forwarded-For`.
+fn address(hop: &[u8]) -> Option<IpAddr> {
+    std::str::from_utf8(hop).ok()?.trim().parse().ok()
+}
+
+/// One hop of `Forwarded`: who asked is in `for`, maybe with a port, and IPv6 in brackets (RFC 7239 4, 6).
+fn node(hop: &[u8]) -> Option<IpAddr> {
+    let pairs = std::str::from_utf8(hop).ok()?.split(';').filter_map(|pair| pair.trim().split_once('='));
+    let (_, node) = pairs.clone().find(|(name, _)| name.eq_ignore_ascii_case("for"))?;
+    let node = node.strip_prefix('"').map_or(Some(node), |quoted| quoted.strip_suffix('"'))?;
+    match node.strip_prefix('[') {
+        Some(six) => six.split_once(']')?.0.parse().map(IpAddr::V6).ok(),
+        None => node.split(':').next()?.parse().map(IpAddr::V4).ok(),
     }
 }
 
@@ -199,6 +228,44 @@ mod tests {
         assert_eq!(meant(&[b"\xff, 192.0.2.7"]), "192.0.2.7");
         assert_eq!(meant(&[b"10.1.1.1", b"\xff, 192.0.2.7"]), "192.0.2.7");
         assert_eq!(meant(&[b"192.0.2.9", b"\xff, 10.0.0.2"]), "10.0.0.2");
+    }
+
+    #[test]
+    fn forwarded_says_who_asked_where_nothing_else_does() {
+        let trusted = TrustedProxies::new(Some(vec!["10.0.0.0/8".parse().unwrap()]));
+        let meant = |headers: &[(HeaderName, &'static [u8])]| {
+            let headers =
+                headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_bytes(value).unwrap()));
+            trusted.client(&peer("10.0.0.1"), &headers.collect()).address.to_string()
+        };
+        for (line, expected) in [
+            (&b"for=192.0.2.7"[..], "192.0.2.7"),
+            (b"For=192.0.2.7:8080;proto=https;by=10.0.0.1", "192.0.2.7"),
+            (b"by=10.0.0.1; FOR=\"192.0.2.7\"", "192.0.2.7"),
+            (b"for=\"[2001:db8::7]:8080\"", "2001:db8::7"),
+            (b"for=\"[2001:db8::7]\"", "2001:db8::7"),
+            (b"for=\"[::ffff:192.0.2.7]\"", "192.0.2.7"),
+            (b"for=192.0.2.9, for=192.0.2.7, for=10.0.0.2", "192.0.2.7"),
+            (b"for=\", for=192.0.2.7", "192.0.2.7"),
+            (b"for=192.0.2.9, for=unknown, for=10.0.0.2", "10.0.0.2"),
+            (b"for=192.0.2.9, for=_hidden", "10.0.0.1"),
+            (b"for=192.0.2.9, by=10.0.0.2", "10.0.0.1"),
+            (b"for=\"192.0.2.9", "10.0.0.1"),
+            (b"for=2001:db8::7", "10.0.0.1"),
+            (b"for=[2001:db8::7", "10.0.0.1"),
+            (b"for=\xff", "10.0.0.1"),
+            (b"for=", "10.0.0.1"),
+            (b"", "10.0.0.1"),
+        ] {
+            assert_eq!(meant(&[(FORWARDED, line)]), expected, "{}", String::from_utf8_lossy(line));
+        }
+        let both: [(HeaderName, &[u8]); 2] = [(FORWARDED, b"for=192.0.2.9"), (FOR, b"192.0.2.7")];
+        assert_eq!(meant(&both), "192.0.2.7");
+        let stranger = trusted.client(
+            &peer("192.0.2.1"),
+            &HeaderMap::from_iter([(FORWARDED, HeaderValue::from_static("for=192.0.2.9"))]),
+        );
+        assert_eq!(stranger.address.to_string(), "192.0.2.1");
     }
 
     #[test]

@@ -71,8 +71,10 @@ pub struct HttpServer {
     #[serde(default, rename = "xForwardedFor")]
     pub x_forwarded_for: bool,
     /// Peers whose `X-Forwarded-For`, `X-Forwarded-Host` and `X-Forwarded-Proto` are believed: load balancers in
-    /// front of this server. Default: none, then the client is the TCP peer. If set, even to an empty list, what other
-    /// peers send in these headers is replaced, and `Forwarded` and `X-Real-IP` are taken away.
+    /// front of this server. Where they send no `X-Forwarded-For`, `for` of `Forwarded` says who the client is; they must
+    /// not pass on what clients send in the header that they do not write themselves. Default: none, then the client is
+    /// the TCP peer. If set, even to an empty list, what other peers send in these headers is replaced, and `Forwarded`
+    /// and `X-Real-IP` are taken away.
     #[serde(default)]
     pub trusted_proxies: Option<Vec<IpRange>>,
     /// Load balancers in front of this server that begin each connection with a header of the PROXY protocol, version 1
