@@ -14,6 +14,8 @@ pub enum Fault {
     PathInvalid,
     /// Not exactly one valid `Host` (RFC 9112 3.2).
     HostInvalid,
+    /// The head of the request is no head of HTTP/1.1.
+    HeadMalformed,
     /// The request has more headers than it may have.
     HeadTooLarge,
     /// No rule matches; these are some that exist.
@@ -103,6 +105,7 @@ impl Fault {
         match self {
             Fault::PathInvalid => "path_invalid",
             Fault::HostInvalid => "host_invalid",
+            Fault::HeadMalformed => "head_malformed",
             Fault::HeadTooLarge => "head_too_large",
             Fault::RouteNotFound { .. } => "route_not_found",
             Fault::RouteMismatch => "route_mismatch",
@@ -142,6 +145,7 @@ impl Fault {
         match self {
             Fault::PathInvalid
             | Fault::HostInvalid
+            | Fault::HeadMalformed
             | Fault::RouteMismatch
             | Fault::BodyDeclared
             | Fault::BodyBroken => StatusCode::BAD_REQUEST,
@@ -197,6 +201,7 @@ impl fmt::Display for Fault {
                 "the path holds a bad escape, an escaped slash or NUL, a backslash, or a dot segment"
             }
             Fault::HostInvalid => "the request does not name exactly one valid host: send Host once",
+            Fault::HeadMalformed => "the request line or a header is not as HTTP/1.1 has them",
             Fault::HeadTooLarge => "the request has more than 100 headers",
             Fault::RouteNotFound { known } if known.is_empty() => "no rule matches, and there are none",
             Fault::RouteNotFound { known } => {

@@ -10,11 +10,16 @@ use http::header::{
 use http::{Method, Request, Response, StatusCode, Uri, request, response};
 use httparse::{EMPTY_HEADER, Header, Status};
 
+use crate::fault::Fault;
+
 /// The length of a head that is read here.
 pub const USUAL: usize = 4096;
 
 /// Heads with more headers are left to hyper.
 const MAX_HEADERS: usize = 48;
+
+/// hyper refuses more.
+const MOST_HEADERS: usize = 100;
 
 const SWITCHING: &str = "Switching Protocols";
 
@@ -39,6 +44,16 @@ pub fn read_request(bytes: &Bytes) -> Option<(request::Parts, usize)> {
     let has_body =
         [CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT].iter().any(|name| head.headers.contains_key(name));
     (head.headers.contains_key(UPGRADE) && !has_body).then_some((head, length))
+}
+
+/// What is wrong with the head that `bytes` begin with, as far as it is here.
+pub fn judge(bytes: &[u8]) -> Option<Fault> {
+    let mut headers = [EMPTY_HEADER; MOST_HEADERS];
+    match httparse::Request::new(&mut headers).parse(bytes) {
+        Ok(_) => None,
+        Err(httparse::Error::TooManyHeaders) => Some(Fault::HeadTooLarge),
+        Err(_) => Some(Fault::HeadMalformed),
+    }
 }
 
 /// The 101 that `bytes` begin with, and its length.

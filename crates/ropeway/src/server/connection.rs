@@ -24,13 +24,14 @@ use super::request::{Opening, Routed};
 use super::serving::Front;
 use super::spin;
 use super::worker::{Arrival, Local, Seat};
+use crate::fault::Fault;
 use crate::net::Stream;
 use crate::net::begun::Begun;
 use crate::net::forwarded::Peer;
 use crate::net::head::{self, Spelling, USUAL};
 use crate::net::linger::linger;
 use crate::net::patient::Patient;
-use crate::net::reply::Reply;
+use crate::net::reply::{Reply, refusal};
 use crate::telemetry::Metrics;
 use crate::tunnel::{Leg, Start, Tunnel};
 
@@ -51,6 +52,9 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a client may go on sending after its last answer.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
+
+/// Any request, after which the connection ends.
+const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n";
 
 /// A client connection on which requests are answered.
 pub(super) struct Visit {
@@ -117,6 +121,12 @@ impl Visit {
             timeout(WRITE_PATIENCE, stream.write_all(&switching)).await.ok()?.ok()?;
             return Some((stream, early.freeze()));
         }
+        if let Some(fault) = head::judge(&begin) {
+            // hyper would refuse it without a name. So it is given a request that it answers with our refusal.
+            self.front.metrics.answered(fault.status(), Some(fault.label()));
+            self.prepared.set(Some(refusal(&fault)));
+            return self.go_on(stream, Bytes::from_static(STAND_IN)).await;
+        }
         self.go_on(stream, begin).await
     }
 
@@ -180,6 +190,8 @@ impl Visit {
             if !error.is_parse() {
                 return None;
             }
+            let fault = if error.is_parse_too_large() { Fault::HeadTooLarge } else { Fault::HeadMalformed };
+            self.front.metrics.answered(fault.status(), Some(fault.label()));
         }
         let parts = connection.into_parts();
         Some(parts.io.into_inner().into_inner().into_parts(parts.read_buf))

@@ -133,6 +133,7 @@ fn faults() -> Vec<Fault> {
     let mut faults = vec![
         Fault::PathInvalid,
         Fault::HostInvalid,
+        Fault::HeadMalformed,
         Fault::HeadTooLarge,
         Fault::RouteNotFound { known: Vec::new() },
         Fault::RouteMismatch,
@@ -178,7 +179,7 @@ fn stands_in_the_list(fault: &Fault) {
         Fault::MethodNotAllowed { .. } | Fault::AddressRefused | Fault::HttpVersion => {}
         Fault::BodyDeclared | Fault::OriginRefused | Fault::PipelineMissing | Fault::NoReply => {}
         Fault::Stopping | Fault::NoServer | Fault::ConnectFailed | Fault::ConnectTimeout => {}
-        Fault::ServerTls | Fault::HeadTooLarge | Fault::PreflightRefused => {}
+        Fault::ServerTls | Fault::HeadMalformed | Fault::HeadTooLarge | Fault::PreflightRefused => {}
         Fault::Drained | Fault::NoRoom | Fault::NoCapacity | Fault::HandshakeTimeout | Fault::NoAnswer => {}
         Fault::AnswerMalformed | Fault::AnswerInvalid(_) => {}
         Fault::AnswerTimeout | Fault::AnswerTooLarge | Fault::TransferCoding | Fault::ConnectMethod => {}

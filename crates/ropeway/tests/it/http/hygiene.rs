@@ -431,6 +431,12 @@ fn heads() {
         ("a host with a user", b"GET / HTTP/1.1\r\nHost: a@test.example\r\n\r\n", &[400], &[]),
         ("a host with a port and another host", b"GET / HTTP/1.1\r\nHost: a:80@b\r\n\r\n", &[400], &[]),
         ("a host twice with a port", b"GET / HTTP/1.1\r\nHost: b:80@b:80\r\n\r\n", &[400], &[]),
+        ("the highest port", b"GET / HTTP/1.1\r\nHost: b:65535\r\n\r\n", &[200], &["GET / b:65535 -"]),
+        ("a port too high", b"GET / HTTP/1.1\r\nHost: b:65536\r\n\r\n", &[400], &[]),
+        ("a port of five nines", b"GET / HTTP/1.1\r\nHost: b:99999\r\n\r\n", &[400], &[]),
+        ("a port too long", b"GET / HTTP/1.1\r\nHost: b:100000\r\n\r\n", &[400], &[]),
+        ("a port too high behind a name", b"GET / HTTP/1.1\r\nHost: a_b:65536\r\n\r\n", &[400], &[]),
+        ("a port too high behind an address", b"GET / HTTP/1.1\r\nHost: [::1]:99999\r\n\r\n", &[400], &[]),
         ("a port with a sign", b"GET / HTTP/1.1\r\nHost: b:+80\r\n\r\n", &[400], &[]),
         row!("a target twice with a port", "GET http://b:80@b:80/x HTTP/1.1", "", "", [400], []),
         row!(
@@ -457,7 +463,7 @@ fn heads() {
         row!("a version in lower case", "GET / http/1.1", "", "", [400], []),
         row!("a method with a comma", "GE,T / HTTP/1.1", "", "", [400], []),
         row!("CONNECT", "CONNECT test.example:80 HTTP/1.1", "", "", [501], []),
-        ("the preface of HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &[], &[]),
+        ("the preface of HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &[400], &[]),
         ("TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", &[400], &[]),
     ]);
 }

@@ -6,6 +6,7 @@ mod exchange;
 mod addresses;
 mod h2;
 mod hygiene;
+mod malformed;
 mod proxied;
 mod real;
 mod routing;
