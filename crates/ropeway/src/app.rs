@@ -377,6 +377,7 @@ impl Gateway {
                     () = watching => {}
                     () = lifecycle.stopping() => {}
                 }
+                lifecycle.ended(admin::control::LAST_WORDS).await;
             };
             match runtime() {
                 Ok(runtime) => runtime.block_on(controlling),

@@ -34,6 +34,9 @@ const CONNECTIONS: usize = 16;
 const HEAD_PATIENCE: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a question that has come to a gateway just before its end may take to be answered.
+pub const LAST_WORDS: Duration = Duration::from_millis(500);
+
 /// How many bytes a question may have.
 pub const MAX_QUESTION: usize = 32 << 20;
 
@@ -81,7 +84,10 @@ async fn serve_connection(stream: UnixStream, admin: &Admin, orders: &Orders, li
         served = timeout(PATIENCE + HEAD_PATIENCE, connection) => if let Ok(Err(error)) = served {
             tracing::debug!(%error, "control connection ended");
         },
-        () = lifecycle.stopping() => {}
+        () = async {
+            lifecycle.stopping().await;
+            sleep(LAST_WORDS).await;
+        } => {}
     }
 }
 

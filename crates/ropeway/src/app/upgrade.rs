@@ -43,15 +43,17 @@ impl Gateway {
             // They are the new process's, whatever has become of it.
             self.registries().release();
         }
-        let handed_over = handed_over?;
+        let (outgoing, mut moved) = handed_over?;
         self.ready.store(false, Ordering::Relaxed);
         self.stop_admin.cancel();
         self.admin = None;
         if let Some(socket) = self.control_socket.take() {
             socket.own(false);
+            // It and its lock are no listeners that anybody counts.
+            moved.listeners = moved.listeners.saturating_sub(2);
         }
         self.supervisor.hand_over();
-        Ok(handed_over)
+        Ok((outgoing, moved))
     }
 
     /// Sends after them the tunnels that were still in their handshake when the others moved, or began meanwhile. Says
