@@ -1,12 +1,12 @@
 //! What `plan` foretells is what a reload does.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 
 use fastrand::Rng;
 use ropeway::supervisor::forecast::{Fates, Forecast};
-use ropeway::supervisor::plan::Fate;
-use testkit::{Peer, TestGateway, eventually, free_port, records};
+use ropeway::supervisor::plan::{Fate, Plan};
+use testkit::{Backend, Peer, TestGateway, eventually, free_port, records};
 
 use super::{documents, echoes, open_many, pool};
 
@@ -70,6 +70,40 @@ fn it_foretells_the_fate_of_every_tunnel() {
     }
 }
 
+/// Between the word to end and the end, a tunnel is one that is to be closed, whatever comes.
+#[test]
+fn who_was_told_to_end_is_closed_under_every_configuration() {
+    let backends = [Backend::listen(), Backend::listen()];
+    let of = |servers: &[Backend], fields: &str| {
+        let addresses: Vec<_> = servers.iter().map(|backend| backend.address).collect();
+        documents(&[pool(&addresses, &format!(", closeTimeout: 60s{fields}"))], "", "")
+    };
+    let close = ", onRemoved: { action: close }";
+    let mut gateway = TestGateway::start(&of(&backends, close));
+    // None of them answers the farewell.
+    let _tunnels = [(); 4].map(|()| {
+        let client = Peer::shake(gateway.address, "/ws", "");
+        let mut server = eventually("a server's turn", || backends.iter().find_map(Backend::try_accept));
+        let head = server.head();
+        server.send(Backend::answer(&head, "").as_bytes());
+        (client, server)
+    });
+    eventually("four tunnels", || (gateway.registries().tunnels() == 4).then_some(()));
+    let one = of(&backends[..1], close);
+    gateway.reload(&one);
+    eventually("two tunnels told", || (gateway.forecast(&one).total().close == 2).then_some(()));
+    for (what, next, fates) in [
+        ("the same", one, [2, 0, 2]),
+        ("both servers", of(&backends, close), [2, 0, 2]),
+        ("one server, kept", of(&backends[..1], ", onRemoved: { action: keep }"), [2, 0, 2]),
+        ("the other server", of(&backends[1..], close), [0, 0, 4]),
+        ("no pipeline", BARE.to_owned(), [2, 0, 2]),
+    ] {
+        let [keep, drain, close] = fates;
+        assert_eq!(gateway.forecast(&next).total(), Fates { keep, drain, close }, "{what}");
+    }
+}
+
 /// Random configurations, one after the other, with tunnels that have come under any of them.
 #[test]
 fn what_is_foretold_comes_true_whatever_the_change() {
@@ -81,9 +115,16 @@ fn what_is_foretold_comes_true_whatever_the_change() {
         let configurations: Vec<_> = (0..8).map(|_| draw()).collect();
         let mut gateway = TestGateway::start(&configurations[0].text());
         let mut clients = Vec::new();
+        let mut before = &configurations[0];
         for (step, drawn) in configurations.iter().enumerate() {
             let what = format!("seed {seed}, step {step}: {}", drawn.text());
+            assert_eq!(
+                fates(&gateway, &gateway.forecast(&drawn.text()).plan),
+                drawn.fates_after(before),
+                "{what}"
+            );
             check_step(&mut gateway, &drawn.text(), &what);
+            before = drawn;
             clients.extend(drawn.routes().map(|(path, header)| shake(&gateway, path, header)));
         }
         assert!(!clients.is_empty(), "seed {seed} has no tunnels");
@@ -107,6 +148,12 @@ fn check_step(gateway: &mut TestGateway, text: &str, what: &str) {
     assert_eq!(after.plan.count(Fate::Kept), there, "{what}");
     assert_eq!(lasting(&after), lasting(&foretold), "{what}");
     assert_eq!(after.total().close, 0, "{what}");
+}
+
+/// Of objects by what stands behind the name of the gateway.
+fn fates(gateway: &TestGateway, plan: &Plan) -> BTreeMap<String, Fate> {
+    let ending = |name: &str| name.strip_prefix(&gateway.name).expect("names begin so").to_owned();
+    plan.changes.iter().map(|change| (ending(&change.name), change.fate)).collect()
 }
 
 /// Those that are not to end at once, by pool.
@@ -152,6 +199,32 @@ impl Drawn {
         let pipelines: String = pipelines.collect();
         let rules = if self.pipelines.is_empty() { String::new() } else { rules };
         format!("# {}\n{BARE}{rules}{pipelines}{}", self.comment, self.listener)
+    }
+
+    /// What becomes of the objects where this follows `before`: told by what they say, apart from how a plan is made.
+    fn fates_after(&self, before: &Drawn) -> BTreeMap<String, Fate> {
+        let (old, new) = (before.objects(), self.objects());
+        let gone =
+            old.keys().filter(|name| !new.contains_key(*name)).map(|name| (name.clone(), Fate::Removed));
+        let there = new.iter().map(|(name, text)| match old.get(name) {
+            None => (name.clone(), Fate::Added),
+            Some(old) if old == text => (name.clone(), Fate::Kept),
+            Some(_) => (name.clone(), Fate::Changed),
+        });
+        gone.chain(there).collect()
+    }
+
+    /// What each object says, by what stands behind the name of the gateway.
+    fn objects(&self) -> BTreeMap<String, String> {
+        let names: Vec<_> = self.pipelines.iter().map(|(name, ..)| name).collect();
+        let mut objects = BTreeMap::from([(String::new(), format!("{names:?}"))]);
+        objects.extend(
+            self.pipelines.iter().map(|pipeline| (format!("-{}", pipeline.0), format!("{pipeline:?}"))),
+        );
+        if !self.listener.is_empty() {
+            objects.insert("-more".into(), self.listener.clone());
+        }
+        objects
     }
 
     /// Ways through it: path and header.
