@@ -255,3 +255,44 @@ fn an_idle_connection_is_closed() {
     let answer = String::from_utf8(client.rest()).unwrap();
     assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
 }
+
+/// Byte for byte, so with the spelling and the order of headers, however the first try ends.
+#[test]
+fn a_second_try_gets_what_the_first_got() {
+    let headers = "X-mine: 1\r\nCOOKIE: a=b\r\nX-Forwarded-For: 192.0.2.1, 192.0.2.2\r\nx-TWICE: 1\r\nx-TWICE: 2\r\n\
+                   Connection: X-Hop\r\nX-Hop: 1\r\nTE: trailers\r\n";
+    for (name, answer, waits) in [
+        ("no answer", "", false),
+        ("503", "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", false),
+        ("a connection that waited", "", true),
+    ] {
+        let backends = [Backend::listen(), Backend::listen()];
+        let addresses = backends.each_ref().map(|backend| backend.address);
+        let gateway = to(&addresses[..if waits { 1 } else { 2 }]);
+        let accept = || testkit::eventually(name, || backends.iter().find_map(Backend::try_accept));
+        let mut client = Peer::connect(gateway.address);
+        let mut first = None;
+        if waits {
+            client.send(get("/first", "").as_bytes());
+            let mut server = accept();
+            server.head();
+            server.send(OK);
+            client.head();
+            client.bytes(2);
+            first = Some(server);
+        }
+        client.send(get("/?q", headers).as_bytes());
+        let mut first = first.unwrap_or_else(accept);
+        let got = first.head();
+        for line in ["GET /?q HTTP/1.1", "X-mine: 1", "COOKIE: a=b", "x-TWICE: 1", "x-TWICE: 2"] {
+            assert!(got.contains(&format!("{line}\r\n")), "{name}: no {line} in {got}");
+        }
+        assert_eq!(header(&got, "x-forwarded-for"), Some("192.0.2.1, 192.0.2.2, 127.0.0.1"), "{name}: {got}");
+        first.try_send(answer.as_bytes());
+        drop(first);
+        let mut second = accept();
+        assert_eq!(second.head(), got, "{name}");
+        second.send(OK);
+        assert!(client.head().starts_with("HTTP/1.1 200 "), "{name}");
+    }
+}

@@ -52,6 +52,46 @@ fn a_request_and_its_answer_pass_with_what_is_end_to_end() {
     assert_eq!(client.bytes(5), b"hello");
 }
 
+/// What a server says of its connection stays with it, but for what a 426 says to upgrade to.
+#[test]
+fn what_an_answer_says_of_the_connection() {
+    let backend = Backend::listen();
+    let gateway = to(&[backend.address]);
+    // status, headers of the server, and what the client has of `Connection`, `Upgrade`, `X-Foo` and `Set-Cookie`
+    type Row<'a> = (&'a str, &'a str, [Option<&'a str>; 4]);
+    let rows: [Row<'_>; 9] = [
+        (
+            "426",
+            "Upgrade: TLS/1.0\r\nConnection: Upgrade\r\n",
+            [Some("Upgrade"), Some("TLS/1.0"), Some("1"), None],
+        ),
+        (
+            "426",
+            "Upgrade: a, b\r\nConnection: Upgrade, X-Foo\r\n",
+            [Some("Upgrade"), Some("a, b"), None, None],
+        ),
+        ("426", "Upgrade: a\r\n", [Some("Upgrade"), Some("a"), Some("1"), None]),
+        ("426", "Connection: Upgrade\r\n", [None, None, Some("1"), None]),
+        ("200", "Upgrade: a\r\nConnection: Upgrade\r\n", [None, None, Some("1"), None]),
+        ("200", "Connection: x-foo\r\n", [None, None, None, None]),
+        ("200", "Connection: keep-alive\r\nConnection: a,  X-FOO ,b\r\n", [None, None, None, None]),
+        ("200", "Connection: Set-Cookie\r\nSet-Cookie: a\r\n", [None, None, Some("1"), Some("a")]),
+        ("200", "Set-Cookie: a\r\n", [None, None, Some("1"), Some("a")]),
+    ];
+    for (status, headers, expected) in rows {
+        let mut client = ask(&gateway, &get("/", ""));
+        let mut server = backend.accept();
+        server.head();
+        server.send(
+            format!("HTTP/1.1 {status} Ok\r\n{headers}X-Foo: 1\r\nContent-Length: 0\r\n\r\n").as_bytes(),
+        );
+        server.finish();
+        let head = client.head();
+        let found = ["connection", "upgrade", "x-foo", "set-cookie"].map(|name| header(&head, name));
+        assert_eq!((&head[9..12], found), (status, expected), "{headers:?}: {head}");
+    }
+}
+
 /// What stands behind the head of an answer, and what the client gets of it.
 #[test]
 fn every_framing_of_an_answer() {
