@@ -178,11 +178,18 @@ impl Gateway {
         Ok(gateway)
     }
 
-    /// Begins to accept connections, once it is built.
-    pub fn begin(&mut self) {
+    /// Puts in force what it was built of. Nothing is accepted before [`begin`](Self::begin), so that tunnels of another
+    /// process can have their places first.
+    pub fn put_in_force(&mut self) {
         if let Some(prepared) = self.prepared.take() {
             self.commit(prepared);
         }
+    }
+
+    /// Begins to accept connections, once it is built.
+    pub fn begin(&mut self) {
+        self.put_in_force();
+        self.workers.open();
     }
 
     /// Puts other objects in force; what says the same as before goes on untouched. Says what has changed.

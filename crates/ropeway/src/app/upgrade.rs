@@ -39,6 +39,10 @@ impl Gateway {
     /// after that, only the tunnels that had moved are gone.
     pub fn upgrade(&mut self, program: &Program) -> Result<(Outgoing, Moved), UpgradeError> {
         let handed_over = hand_over(program, self);
+        if handed_over.is_ok() {
+            // First: the places of tunnels that have moved are not free for anybody here.
+            self.supervisor.hand_over();
+        }
         if matches!(handed_over, Ok(_) | Err(UpgradeError::Lost(_))) {
             // They are the new process's, whatever has become of it.
             self.registries().release();
@@ -52,7 +56,6 @@ impl Gateway {
             // It and its lock are no listeners that anybody counts.
             moved.listeners = moved.listeners.saturating_sub(2);
         }
-        self.supervisor.hand_over();
         Ok((outgoing, moved))
     }
 

@@ -125,7 +125,7 @@ fn begin(
 ) -> Result<Option<Predecessor>, String> {
     if let Some(incoming) = incoming {
         let tunnels = incoming.take_over(thaw::check).map_err(|error| error.to_string())?;
-        gateway.begin();
+        gateway.put_in_force();
         take_in(gateway, tunnels);
     }
     gateway.begin();

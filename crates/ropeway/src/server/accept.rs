@@ -23,7 +23,7 @@ const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 /// streams watches any socket, and leaves it to us what to do with it.
 type Readiness = tokio::net::TcpStream;
 
-/// Accepts until it is time to stop. A Unix socket that listens comes as a `TcpListener`, too: what is done with it here is
+/// Accepts from when the workers are open until it is time to stop. A Unix socket that listens comes as a `TcpListener`, too: what is done with it here is
 /// the same. While all seats are taken, connections wait in the kernel's queue; those for
 /// which there are no descriptors are refused.
 pub(super) async fn accept(listener: Arc<std::net::TcpListener>, front: &Arc<Front>, workers: &Workers) {
@@ -36,6 +36,7 @@ pub(super) async fn accept(listener: Arc<std::net::TcpListener>, front: &Arc<Fro
     };
     let mut warnings = Warnings { front, last: None };
     let accepting = async {
+        workers.open.cancelled().await;
         loop {
             let seat = front.seats.take().await;
             match readiness.async_io(Interest::READABLE, || accept_one(&listener)).await {
@@ -54,8 +55,9 @@ pub(super) async fn accept(listener: Arc<std::net::TcpListener>, front: &Arc<Fro
         }
     };
     tokio::select! {
-        () = accepting => {}
+        biased;
         () = front.handed_over.cancelled() => {}
+        () = accepting => {}
     }
 }
 

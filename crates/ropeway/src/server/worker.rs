@@ -40,6 +40,8 @@ const BEAT: Duration = Duration::from_millis(100);
 pub struct Workers {
     pub(super) all: Arc<[Worker]>,
     stop: CancellationToken,
+    /// Cancelled when listeners may accept.
+    pub(super) open: CancellationToken,
     room: Room,
     /// The connections that are being refused for want of room.
     refused: Load,
@@ -143,10 +145,16 @@ impl Workers {
             workers.push(Worker { inbox, questions, load: Load::default() });
         }
         started.iter().take(count).collect::<io::Result<()>>()?;
-        Ok((Workers { all: workers.into(), stop: stop.clone(), room, refused: Load::default() }, threads))
+        let (stop, open) = (stop.clone(), CancellationToken::new());
+        Ok((Workers { all: workers.into(), stop, open, room, refused: Load::default() }, threads))
     }
 
-    /// Has one of the workers accept the connections of `front`.
+    /// Has listeners accept, those included that are still to come.
+    pub fn open(&self) {
+        self.open.cancel();
+    }
+
+    /// Has one of the workers accept the connections of `front`, once they are [open](Self::open).
     ///
     /// `number` is the listener's: they are spread over the workers.
     pub fn listen(&self, number: usize, listener: Arc<std::net::TcpListener>, front: Arc<Front>) {
