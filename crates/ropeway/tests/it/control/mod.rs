@@ -1,5 +1,6 @@
 //! A running gateway, asked and told over its control socket.
 
+mod caps;
 mod drain;
 mod plan;
 
@@ -22,8 +23,14 @@ struct Controlled {
 
 impl Controlled {
     fn start(name: &str) -> Self {
+        Self::start_with(name, |documents| documents)
+    }
+
+    /// The same, with documents that were changed.
+    fn start_with(name: &str, change: impl FnOnce(String) -> String) -> Self {
         let (port, backend) = (free_port(), Backend::listen());
-        let folder = Folder::new(name, &[("main.yaml", &documents(port, &[backend.address], ""))]);
+        let documents = change(documents(port, &[backend.address], ""));
+        let folder = Folder::new(name, &[("main.yaml", &documents)]);
         let process = gateway(&folder);
         Controlled { folder, process, port, backend }
     }
