@@ -151,8 +151,7 @@ impl Client {
         if self.has_ended() || is_new && !self.finish_connecting(script)? {
             return Ok(Progress::default());
         }
-        let mut progress = Progress::default();
-        progress.upgraded = is_new && script.is_http;
+        let mut progress = Progress { upgraded: is_new && script.is_http, ..Progress::default() };
         self.read(peer_closed, script, io, &mut progress)?;
         self.flush(script, io)?;
         self.stream.push().map_err(Fault::io("write to the proxy"))?;

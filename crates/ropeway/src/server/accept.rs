@@ -23,9 +23,9 @@ const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 /// streams watches any socket, and leaves it to us what to do with it.
 type Readiness = tokio::net::TcpStream;
 
-/// Accepts from when the workers are open until it is time to stop. A Unix socket that listens comes as a `TcpListener`, too: what is done with it here is
-/// the same. While all seats are taken, connections wait in the kernel's queue; those for
-/// which there are no descriptors are refused.
+/// Accepts from when the workers are open until it is time to stop. A Unix socket that listens comes as a `TcpListener`,
+/// too: what is done with it here is the same. While all seats are taken, connections wait in the kernel's queue; those
+/// for which there are no descriptors are refused.
 pub(super) async fn accept(listener: Arc<std::net::TcpListener>, front: &Arc<Front>, workers: &Workers) {
     let readiness = listener.try_clone().and_then(|copy| Readiness::from_std(OwnedFd::from(copy).into()));
     let readiness = match readiness {
