@@ -61,14 +61,18 @@ impl fmt::Display for Case {
 /// Where the backend has its page for ordinary requests.
 pub(crate) const PAGE: &str = "/page";
 
+macro_rules! tunnels {
+    () => {
+        "100x128B,2000x64B,50x16KiB,16x1MiB,50x64Bx16,latency=64B,handshakes=32,idle=5000,idle=1000..9000"
+    };
+}
+
 /// Those that need no TLS, through tunnels.
-pub(crate) const TUNNELS: &str = "100x128B,2000x64B,50x16KiB,16x1MiB,50x64Bx16,latency=64B,handshakes=32,\
-                                  idle=5000,idle=1000..9000";
+pub(crate) const TUNNELS: &str = tunnels!();
 
 /// The shapes of `docs/performance.md`, in its order.
-pub(crate) const DEFAULT: &str = "100x128B,2000x64B,50x16KiB,16x1MiB,50x64Bx16,latency=64B,handshakes=32,\
-                                  idle=5000,idle=1000..9000,\
-                                  tls:100x128B,tls:50x16KiB,tls:handshakes=32,tls:idle=5000,http=100";
+pub(crate) const DEFAULT: &str =
+    concat!(tunnels!(), ",tls:100x128B,tls:50x16KiB,tls:handshakes=32,tls:idle=5000,http=100");
 
 impl Shape {
     /// How many connections are open at the most.
@@ -123,7 +127,8 @@ impl FromStr for Shape {
         shape.ok_or_else(|| {
             format!(
                 "`{text}` is no shape: write 100x128B, 50x64Bx16 (16 in flight), latency=64B, handshakes=32, \
-                 http=100, idle=5000 or idle=1000..9000, `tls:` before any of them, with messages of {MIN_PAYLOAD}B to {}MiB",
+                 http=100, idle=5000 or idle=1000..9000, `tls:` before any of them, with messages of {MIN_PAYLOAD}B \
+                 to {}MiB",
                 MAX_PAYLOAD >> 20
             )
         })

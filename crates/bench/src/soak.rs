@@ -1,12 +1,10 @@
 //! `ropeway-bench soak`: checked tunnels through a running gateway, while its user changes, drains or upgrades it.
 
 use crate::fault::Fault;
-use crate::machine;
+use crate::{machine, wire};
 use ::soak::{Backends, Plan, Target};
 use clap::Args;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -107,13 +105,7 @@ fn target(args: &SoakArgs) -> Result<Target, Fault> {
 }
 
 fn trusting(file: &Path) -> Result<Arc<ClientConfig>, Fault> {
-    let unreadable = |error: &dyn std::fmt::Display| Fault::new(format!("{}: {error}", file.display()));
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| unreadable(&error))? {
-        let certificate = certificate.map_err(|error| unreadable(&error))?;
-        roots.add(certificate).map_err(|error| unreadable(&error))?;
-    }
-    Ok(Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()))
+    Ok(Arc::new(ClientConfig::builder().with_root_certificates(wire::roots(file)?).with_no_client_auth()))
 }
 
 const TELL: Duration = Duration::from_secs(10);

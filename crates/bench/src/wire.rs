@@ -5,9 +5,13 @@ use mio::net::TcpStream;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{CipherSuite, ClientConfig, ClientConnection, NamedGroup, RootCertStore};
+use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
+
+/// Bytes that wait for the socket.
+const BUFFER: usize = 512 << 10;
 
 /// Reads and writes as a socket that does not block, TLS or not.
 pub(crate) struct Wire {
@@ -16,21 +20,27 @@ pub(crate) struct Wire {
     tls: Option<Box<ClientConnection>>,
 }
 
+/// The authorities whose certificates (PEM) are in `file`.
+pub(crate) fn roots(file: &Path) -> Result<RootCertStore, Fault> {
+    let unreadable = |error: &dyn fmt::Display| Fault::new(format!("{}: {error}", file.display()));
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| unreadable(&error))? {
+        let certificate = certificate.map_err(|error| unreadable(&error))?;
+        roots.add(certificate).map_err(|error| unreadable(&error))?;
+    }
+    Ok(roots)
+}
+
 /// What clients speak: one version, cipher suite and key exchange, so that every proxy does the same work, and nothing
 /// resumed. `authority` is the file of who signed the proxy's certificate, which is for `localhost`.
 pub(crate) fn client_config(authority: &Path) -> Result<Arc<ClientConfig>, Fault> {
-    let mut roots = RootCertStore::empty();
-    let failed = |error: String| Fault::new(format!("{}: {error}", authority.display()));
-    for certificate in CertificateDer::pem_file_iter(authority).map_err(|error| failed(error.to_string()))? {
-        let certificate = certificate.map_err(|error| failed(error.to_string()))?;
-        roots.add(certificate).map_err(|error| failed(error.to_string()))?;
-    }
+    let roots = roots(authority)?;
     let mut provider = rustls::crypto::aws_lc_rs::default_provider();
     provider.cipher_suites.retain(|suite| suite.suite() == CipherSuite::TLS13_AES_256_GCM_SHA384);
     provider.kx_groups.retain(|group| group.name() == NamedGroup::X25519);
     let mut config = ClientConfig::builder_with_provider(provider.into())
         .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(|error| failed(error.to_string()))?
+        .map_err(|error| Fault::new(error.to_string()))?
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.resumption = rustls::client::Resumption::disabled();
@@ -78,17 +88,15 @@ impl Wire {
 
 impl Read for Wire {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(tls) = &mut self.tls else { return self.tcp.read(buffer) };
         loop {
+            let Some(tls) = &mut self.tls else { return self.tcp.read(buffer) };
             match tls.reader().read(buffer) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 result => return result,
             }
             tls.read_tls(&mut self.tcp)?;
             tls.process_new_packets().map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
-            while tls.wants_write() {
-                tls.write_tls(&mut self.tcp)?;
-            }
+            self.push()?;
         }
     }
 }
@@ -109,6 +117,3 @@ impl Write for Wire {
         Ok(())
     }
 }
-
-/// Bytes that wait for the socket.
-const BUFFER: usize = 512 << 10;

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// How a proxy is started. Of files, lines that begin with `@TLS@` are for TLS only, and those with `@PLAIN@` for none;
-/// `@DIR@/tls.crt`, `tls.key` and `tls.pem` (both) are the certificate. In files and arguments `@PORT@` is the port to listen on (at 127.0.0.1), `@BACKEND@` the
-/// backend's host and port (`@BACKEND_HOST@`, `@BACKEND_PORT@`), and `@DIR@` a directory for what it writes.
+/// `@DIR@/tls.crt`, `tls.key` and `tls.pem` (both) are the certificate. In files and arguments `@PORT@` is the port to
+/// listen on (at 127.0.0.1), `@BACKEND@` the backend's host and port (`@BACKEND_HOST@`, `@BACKEND_PORT@`), and `@DIR@` a
+/// directory for what it writes.
 struct Peer {
     name: &'static str,
     version: &'static [&'static str],
