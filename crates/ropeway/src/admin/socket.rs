@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::geteuid;
 
+use crate::net::listener::adopt;
+
 /// An open control socket. Dropped, its file goes, unless it is another process's by then.
 #[derive(Debug)]
 pub struct ControlSocket {
@@ -43,11 +45,7 @@ impl ControlSocket {
     /// The socket of a process that may hand over to this one; the file stays its own until [`ControlSocket::own`]. What
     /// is given may be anything: `None`, if it is no socket that listens.
     pub fn adopt(path: &Path, [listener, lock]: [OwnedFd; 2]) -> Option<Self> {
-        if !rustix::net::sockopt::socket_acceptconn(&listener).is_ok_and(|listens| listens) {
-            return None;
-        }
-        let listener = UnixListener::from(listener);
-        listener.set_nonblocking(true).ok()?;
+        let listener = adopt(listener).ok()?.into();
         Some(ControlSocket { listener, path: path.to_owned(), lock: lock.into(), owned: false.into() })
     }
 

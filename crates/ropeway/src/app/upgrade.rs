@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -13,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Gateway, LOOK, runtime};
 use crate::admin::socket::ControlSocket;
+use crate::net::listener::adopt;
 use crate::net::unix::Place;
 use crate::supervisor::Listeners;
 use crate::supervisor::drains::Inherited;
@@ -38,6 +38,7 @@ impl Gateway {
     /// The new process cannot be started, refuses, fails, or takes too long. Except for `Lost` everything is as before;
     /// after that, only the tunnels that had moved are gone.
     pub fn upgrade(&mut self, program: &Program) -> Result<(Outgoing, Moved), UpgradeError> {
+        let listeners = self.supervisor.places().count() + usize::from(self.admin.is_some());
         let handed_over = hand_over(program, self);
         if handed_over.is_ok() {
             // First: the places of tunnels that have moved are not free for anybody here.
@@ -47,16 +48,15 @@ impl Gateway {
             // They are the new process's, whatever has become of it.
             self.registries().release();
         }
-        let (outgoing, mut moved) = handed_over?;
+        let (outgoing, moved) = handed_over?;
         self.ready.store(false, Ordering::Relaxed);
         self.stop_admin.cancel();
         self.admin = None;
         if let Some(socket) = self.control_socket.take() {
             socket.own(false);
-            // It and its lock are no listeners that anybody counts.
-            moved.listeners = moved.listeners.saturating_sub(2);
         }
-        Ok((outgoing, moved))
+        // The control socket and its lock go along, and are no listeners to a user.
+        Ok((outgoing, Moved { listeners, ..moved }))
     }
 
     /// Sends after them the tunnels that were still in their handshake when the others moved, or began meanwhile. Says
@@ -181,22 +181,12 @@ pub(super) fn sort(listeners: Vec<Listener>) -> (Listeners, Vec<(SocketAddr, Tcp
     let (mut servers, mut admins) = (Vec::new(), Vec::new());
     for (name, descriptor) in listeners {
         let Some((kind, place)) = name.split_once(' ') else { continue };
-        let (Ok(place), Ok(socket)) = (place.parse(), listener(descriptor)) else { continue };
+        let (Ok(place), Ok(socket)) = (place.parse(), adopt(descriptor)) else { continue };
         match (kind, place) {
-            (HTTP, place) => servers.push((place, socket)),
-            (ADMIN, Place::Tcp(address)) => admins.push((address, socket)),
+            (HTTP, place) => servers.push((place, socket.into())),
+            (ADMIN, Place::Tcp(address)) => admins.push((address, socket.into())),
             _ => {}
         }
     }
     (servers, admins)
-}
-
-/// What is given may be anything.
-fn listener(descriptor: OwnedFd) -> io::Result<TcpListener> {
-    if !rustix::net::sockopt::socket_acceptconn(&descriptor)? {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    let socket = TcpListener::from(descriptor);
-    socket.set_nonblocking(true)?;
-    Ok(socket)
 }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::header::{FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue};
 
+use super::address::Written;
 use crate::spec::types::IpRange;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -33,14 +34,9 @@ pub struct Peer {
 impl Peer {
     /// Someone at `address` who speaks no TLS.
     pub fn new(address: SocketAddr) -> Self {
-        let text = HeaderValue::try_from(address.ip().to_canonical().to_string());
+        let text = HeaderValue::try_from(Written(address.ip().to_canonical()).to_string());
         let text = text.expect("an address is written with digits, letters, dots and colons");
         Peer { address, secure: false, certificate: None, text }
-    }
-
-    /// Its address in the form of `X-Forwarded-For`.
-    pub fn text(&self) -> &[u8] {
-        self.text.as_bytes()
     }
 }
 
@@ -168,14 +164,32 @@ impl Client {
 
     /// What the client speaks: `http` or `https`. `headers` are those of its request.
     pub fn scheme(&self, headers: &HeaderMap) -> &'static str {
-        self.scheme_by(headers.get(PROTO).filter(|_| self.word == Word::Trusted))
+        scheme(self.is_secure(headers))
+    }
+
+    /// Whether that is `https`.
+    pub fn is_secure(&self, headers: &HeaderMap) -> bool {
+        let is_believed = self.word == Word::Trusted;
+        self.is_secure_by(is_believed.then(|| headers.get(PROTO)).flatten())
+    }
+
+    /// What `X-Forwarded-For` is for the server, from what came: the chain, and who told it.
+    pub fn chain(&self, headers: &HeaderMap) -> HeaderValue {
+        let mut lines = headers.get_all(FOR).iter().peekable();
+        if lines.peek().is_none() {
+            return self.peer.text.clone();
+        }
+        let lines = lines.chain([&self.peer.text]).map(HeaderValue::as_bytes).collect::<Vec<_>>();
+        HeaderValue::from_bytes(&lines.join(&b", "[..])).expect("values joined by commas are a value")
     }
 
     /// Writes `X-Forwarded-For`, `-Host` and `-Proto` for the server, from what came with the [settled](Client::settle)
     /// request.
     pub fn forward(&self, headers: &mut HeaderMap) {
-        self.forward_for(headers);
-        self.forward_proto(headers);
+        headers.insert(FOR, self.chain(headers));
+        // `http` or `https`, whatever the peer calls it: programs compare with these two.
+        let scheme = scheme(self.is_secure_by(headers.get(PROTO)));
+        headers.insert(PROTO, HeaderValue::from_static(scheme));
         if !headers.contains_key(HOST_OF)
             && let Some(host) = headers.get(HOST).cloned()
         {
@@ -183,29 +197,13 @@ impl Client {
         }
     }
 
-    fn forward_for(&self, headers: &mut HeaderMap) {
-        let mut lines = headers.get_all(FOR).iter().peekable();
-        if lines.peek().is_none() {
-            headers.insert(FOR, self.peer.text.clone());
-            return;
-        }
-        let lines = lines.chain([&self.peer.text]).map(HeaderValue::as_bytes);
-        // Header values joined by commas are a header value.
-        if let Ok(chain) = HeaderValue::from_bytes(&lines.collect::<Vec<_>>().join(&b", "[..])) {
-            headers.insert(FOR, chain);
-        }
+    fn is_secure_by(&self, said: Option<&HeaderValue>) -> bool {
+        said.map_or(self.peer.secure, |said| matches!(said.as_bytes(), b"https" | b"wss"))
     }
+}
 
-    /// `http` or `https`, whatever the peer calls it: programs compare with these two.
-    fn forward_proto(&self, headers: &mut HeaderMap) {
-        let scheme = self.scheme_by(headers.get(PROTO));
-        headers.insert(PROTO, HeaderValue::from_static(scheme));
-    }
-
-    fn scheme_by(&self, said: Option<&HeaderValue>) -> &'static str {
-        let secure = said.map_or(self.peer.secure, |said| matches!(said.as_bytes(), b"https" | b"wss"));
-        if secure { "https" } else { "http" }
-    }
+fn scheme(secure: bool) -> &'static str {
+    if secure { "https" } else { "http" }
 }
 
 #[cfg(test)]

@@ -12,24 +12,24 @@ use httparse::{EMPTY_HEADER, Header, Status};
 
 use crate::fault::Fault;
 
-/// The length of a head that is read here.
+/// Room for a usual head; one that comes in parts may be longer.
 pub const USUAL: usize = 4096;
 
 /// Heads with more headers are left to hyper.
-const MAX_HEADERS: usize = 48;
+const USUAL_HEADERS: usize = 48;
 
-/// hyper refuses more.
-const MOST_HEADERS: usize = 100;
+/// Requests with more headers get a 431. hyper has this bound over HTTP/1.1.
+pub const MOST_HEADERS: usize = 100;
 
 const SWITCHING: &str = "Switching Protocols";
 
 /// The names of headers with the letter case they came in. An extension of the heads that are read here.
-#[derive(Clone, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct Spelling(Vec<Bytes>);
 
 /// The request for an upgrade that `bytes` begin with, and its length.
 pub fn read_request(bytes: &Bytes) -> Option<(request::Parts, usize)> {
-    let mut headers = [EMPTY_HEADER; MAX_HEADERS];
+    let mut headers = [EMPTY_HEADER; USUAL_HEADERS];
     let mut parsed = httparse::Request::new(&mut headers);
     let Ok(Status::Complete(length)) = parsed.parse(bytes) else { return None };
     if parsed.method != Some("GET") || parsed.version != Some(1) {
@@ -46,6 +46,16 @@ pub fn read_request(bytes: &Bytes) -> Option<(request::Parts, usize)> {
     (head.headers.contains_key(UPGRADE) && !has_body).then_some((head, length))
 }
 
+/// Whether `bytes` are the beginning of a request that [`read_request`] may read when more of it is there.
+pub fn is_begun(bytes: &[u8]) -> bool {
+    if bytes.ends_with(b"\r\n\r\n") {
+        return false;
+    }
+    let mut headers = [EMPTY_HEADER; USUAL_HEADERS];
+    let begins_with_method = bytes.iter().zip(b"GET ").all(|(byte, expected)| byte == expected);
+    begins_with_method && matches!(httparse::Request::new(&mut headers).parse(bytes), Ok(Status::Partial))
+}
+
 /// What is wrong with the head that `bytes` begin with, as far as it is here.
 pub fn judge(bytes: &[u8]) -> Option<Fault> {
     let mut headers = [EMPTY_HEADER; MOST_HEADERS];
@@ -58,7 +68,7 @@ pub fn judge(bytes: &[u8]) -> Option<Fault> {
 
 /// The 101 that `bytes` begin with, and its length.
 pub fn read_switching(bytes: &Bytes) -> Option<(response::Parts, usize)> {
-    let mut headers = [EMPTY_HEADER; MAX_HEADERS];
+    let mut headers = [EMPTY_HEADER; USUAL_HEADERS];
     let mut parsed = httparse::Response::new(&mut headers);
     let Ok(Status::Complete(length)) = parsed.parse(bytes) else { return None };
     if parsed.code != Some(101) || parsed.version != Some(1) || parsed.reason != Some(SWITCHING) {
@@ -146,8 +156,13 @@ impl Spelling {
     }
 }
 
-/// As most programs write names that are not their peers'.
+/// As most programs write names that are not their peers', those of the handshake as RFC 6455 does.
 fn write_in_title_case(name: &str, output: &mut Vec<u8>) {
+    let rest = name.strip_prefix("sec-websocket-");
+    if rest.is_some() {
+        output.extend_from_slice(b"Sec-WebSocket-");
+    }
+    let name = rest.unwrap_or(name);
     let mut starts_word = true;
     for byte in name.bytes() {
         output.push(if starts_word { byte.to_ascii_uppercase() } else { byte });
@@ -171,12 +186,16 @@ mod tests {
         let (mut head, length) = request(&format!("{REQUEST}early")).unwrap();
         assert_eq!(length, REQUEST.len());
         head.headers.append("x-a", HeaderValue::from_static("3"));
-        head.headers.insert("x-forwarded-for", HeaderValue::from_static("::1"));
+        head.headers.insert("sec-websocket-key", HeaderValue::from_static("::1"));
         let spelling = head.extensions.get::<Spelling>().unwrap();
         let written = |host| write_request(&head.uri, &head.headers, host, spelling);
         let expected = "GET /a?b HTTP/1.1\r\nHOST: h\r\nupgrade: websocket\r\nx-A: 1\r\nX-a: 2\r\nX-A: 3\r\nX-b:\r\n\
-                        X-Forwarded-For: ::1\r\n\r\n";
+                        Sec-WebSocket-Key: ::1\r\n\r\n";
         assert_eq!(String::from_utf8(written(None)).unwrap(), expected);
+        let unknown = write_request(&head.uri, &head.headers, None, &Spelling::default());
+        let titled = expected.replace("HOST", "Host").replace("upgrade:", "Upgrade:").replace("X-a", "X-A");
+        let titled = titled.replace("x-A", "X-A").replace("X-b", "X-B");
+        assert_eq!(String::from_utf8(unknown).unwrap(), titled);
         let own = String::from_utf8(written(Some(&HeaderValue::from_static("own")))).unwrap();
         assert_eq!(own, expected.replace("HOST: h", "HOST: own"));
     }
@@ -185,6 +204,10 @@ mod tests {
     fn what_is_not_usual_is_left_to_others() {
         for cut in 0..REQUEST.len() {
             assert!(request(&REQUEST[..cut]).is_none(), "{cut}");
+            assert!(is_begun(&REQUEST.as_bytes()[..cut]), "{cut}");
+        }
+        for whole in [REQUEST, &format!("{REQUEST}early"), "POST /", "GET / HTTP/1.1\r\n a", "GET /\0"] {
+            assert!(!is_begun(whole.as_bytes()), "{whole}");
         }
         for (usual, other) in [
             ("GET", "POST"),
@@ -200,7 +223,7 @@ mod tests {
         ] {
             assert!(request(&REQUEST.replace(usual, other)).is_none(), "{other}");
         }
-        let many = "a: b\r\n".repeat(MAX_HEADERS);
+        let many = "a: b\r\n".repeat(USUAL_HEADERS);
         assert!(request(&REQUEST.replace("x-A: 1\r\n", &many)).is_none());
     }
 

@@ -2,9 +2,11 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::io::Errno;
+use rustix::net::sockopt::socket_acceptconn;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// Connections that wait to be accepted; the kernel cuts it to its own bound.
@@ -22,6 +24,18 @@ pub fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
         }
         result => result,
     }
+}
+
+/// Looks whether what somebody else has opened is a socket that listens, and has it not block: it may be anything.
+///
+/// # Errors
+/// It does not listen.
+pub fn adopt(descriptor: OwnedFd) -> io::Result<OwnedFd> {
+    if !socket_acceptconn(&descriptor)? {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    SockRef::from(&descriptor).set_nonblocking(true)?;
+    Ok(descriptor)
 }
 
 /// Has the kernel ask after a connection that is silent: a client that lost its network says nothing, and would hold

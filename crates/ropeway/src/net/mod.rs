@@ -1,5 +1,6 @@
 //! Sockets: listening, the byte streams of a tunnel's legs, and who the peer is.
 
+pub mod address;
 pub mod begun;
 pub mod body;
 pub mod forwarded;

@@ -6,10 +6,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::tls::TlsStream;
@@ -108,6 +109,34 @@ impl Stream {
         SockRef::from(tcp).set_tcp_notsent_lowat(MAX_UNSENT)
     }
 
+    /// Reads what has come already into the rest of the capacity of `bytes`: the runtime has not looked at a new
+    /// connection yet, and would have its task wait. `None` where nothing has come, or that cannot be known at once.
+    ///
+    /// # Errors
+    /// The connection is lost.
+    pub fn read_at_once(&self, bytes: &mut Vec<u8>) -> io::Result<Option<usize>> {
+        let Stream::Tcp(tcp) = self else { return Ok(None) };
+        Ok(at_once(recv(tcp, spare_capacity(bytes), RecvFlags::empty()))?.map(|(read, _)| read))
+    }
+
+    /// Writes what the kernel takes at once and says how much that was: the same for a new connection's first bytes.
+    ///
+    /// # Errors
+    /// The connection is lost.
+    pub fn write_at_once(&self, bytes: &[u8]) -> io::Result<usize> {
+        let Stream::Tcp(tcp) = self else { return Ok(0) };
+        Ok(at_once(send(tcp, bytes, SendFlags::NOSIGNAL))?.unwrap_or_default())
+    }
+
+    /// Waits until the runtime knows whether a new connection can be written to: for whoever writes in an attempt, and
+    /// not when it is told to.
+    pub async fn looked_at(&self) {
+        if let Stream::Tcp(tcp) = self {
+            // What is wrong with the connection comes out when it is used.
+            let _ = tcp.writable().await;
+        }
+    }
+
     /// Reads into `room`; 0 bytes mean the peer will send no more.
     ///
     /// # Errors
@@ -120,6 +149,12 @@ impl Stream {
             Stream::Boxed(boxed) => boxed.poll_read(cx, &mut buffer),
         })?;
         Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    /// Whether this may be dropped before its peer has ended its side, when all was said both ways. What comes then is
+    /// answered by a reset: TLS says goodbye, and on a Unix socket it is enough that something was not read.
+    pub fn can_be_left(&self) -> bool {
+        matches!(self, Stream::Tcp(_))
     }
 
     /// Whether [`Stream::poll_look`] works here.
@@ -172,6 +207,23 @@ impl Stream {
         Poll::Ready(if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(written) })
     }
 
+    /// As [`Stream::poll_write`], for the last bytes before the [shutdown](Stream::poll_shutdown): on plain TCP they may
+    /// wait for it, and go in one segment with it.
+    ///
+    /// # Errors
+    /// The connection is lost.
+    pub fn poll_write_last(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let Stream::Tcp(tcp) = self else { return self.poll_write(cx, bytes) };
+        loop {
+            ready!(tcp.poll_write_ready(cx))?;
+            let write = || Ok(send(&*tcp, bytes, SendFlags::NOSIGNAL | SendFlags::MORE)?);
+            match tcp.try_io(Interest::WRITABLE, write) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
     /// Sends what is buffered and tells the peer that nothing more will come; reading goes on.
     ///
     /// # Errors
@@ -181,6 +233,15 @@ impl Stream {
             Stream::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Stream::Boxed(boxed) => boxed.poll_shutdown(cx),
         }
+    }
+}
+
+/// `None` for what would have to wait.
+fn at_once<T>(result: rustix::io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(done) => Ok(Some(done)),
+        Err(Errno::AGAIN | Errno::INTR) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

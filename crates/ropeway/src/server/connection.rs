@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{self, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -26,6 +26,7 @@ use super::spin;
 use super::worker::{Arrival, Local, Seat};
 use crate::fault::Fault;
 use crate::net::Stream;
+use crate::net::address::Written;
 use crate::net::begun::Begun;
 use crate::net::forwarded::Peer;
 use crate::net::head::{self, Spelling, USUAL};
@@ -37,6 +38,9 @@ use crate::tunnel::{Leg, Start, Tunnel};
 
 /// Longer heads get a 431.
 pub(super) const MAX_HEAD: usize = 32 * 1024;
+
+/// A head that comes in more parts is left to hyper: each of them is looked at from the beginning.
+const MOST_PARTS: usize = 16;
 
 /// What a client may send before it has its answer; the rest stays in the kernel.
 const MAX_EARLY: usize = 32 * 1024;
@@ -100,8 +104,8 @@ pub(super) async fn serve_connection(arrival: Arrival, local: Rc<Local>) {
 impl Visit {
     /// Answers requests until the connection is over or has become a WebSocket. `None` when it is lost.
     ///
-    /// Nearly every WebSocket is asked for by the first request of a connection, in one segment: that is read and
-    /// answered here. All else is hyper's.
+    /// Nearly every WebSocket is asked for by the first request of a connection: that is read and answered here. All else
+    /// is hyper's.
     async fn serve(&self, mut stream: Stream) -> Option<Free> {
         let begin = self.read_first(&mut stream).await?;
         if let Some((head, length)) = head::read_request(&begin) {
@@ -130,18 +134,26 @@ impl Visit {
         self.go_on(stream, begin).await
     }
 
-    /// The first bytes of the connection. `None` when none come in time.
+    /// The first bytes of the connection, with all of the head if that comes in few parts. `None` when none come in time.
     async fn read_first(&self, stream: &mut Stream) -> Option<Bytes> {
-        let mut begin = BytesMut::with_capacity(USUAL);
-        tokio::select! {
-            read = stream.read_buf(&mut begin) => (read.ok()? > 0).then(|| begin.freeze()),
-            () = sleep(self.head_timeout()) => None,
-            () = self.era.cancelled() => None,
+        let mut begin = Vec::with_capacity(USUAL);
+        if stream.read_at_once(&mut begin).ok()? == Some(0) {
+            return None;
         }
+        if begin.is_empty() || head::is_begun(&begin) {
+            tokio::select! {
+                () = read_head(stream, &mut begin) => {}
+                () = sleep(self.head_timeout()) => return None,
+                () = self.era.cancelled() => return None,
+            }
+        }
+        (!begin.is_empty()).then(|| begin.into())
     }
 
     /// Has hyper answer the requests, of which the first begins with `begin`.
     async fn go_on(&self, stream: Stream, begin: Bytes) -> Option<Free> {
+        // hyper drops its answer to what is no request where that cannot be written yet.
+        stream.looked_at().await;
         // Without it, patience with slow readers is shorter.
         let _ = stream.tell_soon_of_room();
         // Boxed: few connections come here, and the task of each has room for its largest part.
@@ -165,7 +177,6 @@ impl Visit {
         });
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
-            .preserve_header_case(true)
             .title_case_headers(true)
             .max_buf_size(MAX_HEAD)
             .keep_alive(self.front.serving.load().keep_alive && self.welcome)
@@ -208,6 +219,17 @@ impl Visit {
     }
 }
 
+/// Reads more of a head, until it is whole or no usual one. What is lost, or has ended, shows in the next attempt.
+async fn read_head(stream: &mut Stream, begin: &mut Vec<u8>) {
+    for _ in 0..MOST_PARTS {
+        let mut room = begin.limit(MAX_HEAD - begin.len());
+        let is_over = stream.read_buf(&mut room).await.map_or(true, |read| read == 0);
+        if is_over || !head::is_begun(begin) {
+            return;
+        }
+    }
+}
+
 /// Resolves when the client is gone. What it sends before that is put into `early`, as much as is allowed.
 async fn leaves(stream: &mut Stream, early: &mut BytesMut) {
     while stream.read_buf(early).await.is_ok_and(|read| read > 0) {
@@ -224,7 +246,7 @@ fn start_tunnel(opening: Opening, client: Leg, metrics: &Arc<Metrics>, seat: Sea
     let deflate = upgrade.deflate;
     tracing::info!(
         target: "ropeway::tunnel",
-        %id, client = %address, %route, pool = account.pool, server = account.server, "tunnel open"
+        %id, client = %Written(address), %route, pool = account.pool, server = account.server, "tunnel open"
     );
     let start = Start { id, route, address, account, deflate, client, server };
     let tunnel = Tunnel::new(start, &local.registry);

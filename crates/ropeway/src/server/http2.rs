@@ -27,6 +27,7 @@ use crate::fault::Fault;
 use crate::lifecycle::Lifecycle;
 use crate::net::Stream;
 use crate::net::h2_meter::H2Meter;
+use crate::net::head::MOST_HEADERS;
 use crate::net::linger::linger;
 use crate::net::paced::{Queue, Taker, Watched};
 use crate::net::patient::Patient;
@@ -47,9 +48,6 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// Streams that the client makes us reset before the connection ends; and those that it resets before we see them.
 const MAX_FAULTY: usize = 200;
 const MAX_UNSEEN: usize = 20;
-
-/// More headers get a 431, as over HTTP/1.1.
-const MAX_HEADERS: usize = 100;
 
 /// How long a client that was told to open no more streams may take to hear of it.
 const GOAWAY_PATIENCE: Duration = Duration::from_secs(5);
@@ -138,7 +136,7 @@ fn builder(streams: &Streams) -> http2::Builder<Streams> {
 pub(super) fn settle(head: &mut request::Parts) -> Result<(), Fault> {
     settle_authority(head)?;
     join_cookies(&mut head.headers);
-    if head.headers.len() > MAX_HEADERS {
+    if head.headers.len() > MOST_HEADERS {
         return Err(Fault::HeadTooLarge);
     }
     // hyper has no way to say 100 here. Clients that wait for it do not wait for long (RFC 9110 10.1.1).

@@ -123,7 +123,8 @@ pub struct Pool {
     #[serde(default)]
     pub timeout: Option<Spanned<GoDuration>>,
     /// For `Proxy` only: answers with these codes have the result `failureCode`, and another server is tried for a
-    /// request that can be repeated. A code is written as `404`, a range of them as `500-599`. Default: those from 500 on, of which 502, 503 and 504 let another server be tried.
+    /// request that can be repeated. A code is written as `404`, a range of them as `500-599`. Default: those from 500 on,
+    /// of which 502, 503 and 504 let another server be tried.
     #[serde(default)]
     pub failure_codes: Option<Spanned<Vec<StatusCodes>>>,
     /// For `Proxy` only: the most bytes that the body of an answer may have; -1: any number. Default: as the

@@ -179,7 +179,10 @@ fn write_time(writer: &mut Writer<'_>) -> fmt::Result {
             *second = now.as_secs();
         }
         writer.write_str(text)?;
-        write!(writer, "{:06}Z", now.subsec_micros())
+        // The one stands before the leading zeros.
+        let mut digits = itoa::Buffer::new();
+        writer.write_str(&digits.format(1_000_000 + now.subsec_micros())[1..])?;
+        writer.write_char('Z')
     })
 }
 
@@ -224,7 +227,7 @@ impl Visit for Fields<'_> {
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.field(field, |output| write!(output.0, "{value}"));
+        self.field(field, |output| output.0.write_str(itoa::Buffer::new().format(value)));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {

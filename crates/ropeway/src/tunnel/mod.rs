@@ -254,7 +254,9 @@ impl Tunnel {
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(ending) = &mut self.ending else { return Poll::Pending };
-        if self.to_server.is_over() && self.to_client.is_over() {
+        // A client that has sent its Close and got the server's has nothing to do but to end its stream: nobody waits for it.
+        let is_left = ending.codes.are_exchanged() && self.client.can_be_left() && self.to_server.is_silent();
+        if self.to_client.is_over() && (self.to_server.is_over() || is_left) {
             return Poll::Ready(());
         }
         if ending.deadline.as_mut().poll(cx).is_pending() {

@@ -10,6 +10,7 @@ use ws::CloseCode;
 use super::farewell::Cause;
 use super::registry::Progress;
 use super::{Account, Side, TunnelId};
+use crate::net::address::Written;
 
 /// One ended tunnel: what the log line at close and the metrics say.
 #[derive(Clone, Debug)]
@@ -73,7 +74,7 @@ impl Record {
         tracing::info!(
             target: "ropeway::tunnel",
             id = %self.id,
-            client = %self.client,
+            client = %Written(self.client),
             route = %self.route,
             pool = self.account.pool,
             server = self.account.server,
@@ -102,6 +103,11 @@ impl Codes {
         *self.to(to) = close;
     }
 
+    /// Whether both sides have sent a Close frame.
+    pub(super) fn are_exchanged(&self) -> bool {
+        self.from_client != CloseSeen::None && self.from_server != CloseSeen::None
+    }
+
     fn from(&mut self, side: Side) -> &mut CloseSeen {
         match side {
             Side::Client => &mut self.from_client,
@@ -122,7 +128,7 @@ impl fmt::Display for CloseSeen {
         match self {
             CloseSeen::None => f.write_str("-"),
             CloseSeen::Empty => f.write_str("empty"),
-            CloseSeen::Code(code) => write!(f, "{}", code.get()),
+            CloseSeen::Code(code) => f.write_str(itoa::Buffer::new().format(code.get())),
         }
     }
 }

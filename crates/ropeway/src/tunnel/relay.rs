@@ -14,6 +14,7 @@
 mod frozen;
 
 use std::cell::RefCell;
+use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
@@ -189,8 +190,18 @@ impl Direction {
 
     /// Whether nothing is left to do here.
     pub(super) fn is_over(&self) -> bool {
+        self.source == Source::Ended && self.has_told()
+    }
+
+    /// Whether the receiver has the sender's last word, and the sender has kept to it so far.
+    pub(super) fn is_silent(&self) -> bool {
+        self.source == Source::Spent && self.chunk == WASTE && self.has_told()
+    }
+
+    /// Whether the receiver has all that it will get.
+    fn has_told(&self) -> bool {
         let told = matches!(self.sink, Sink::Closed | Sink::Shut | Sink::Lost);
-        self.source == Source::Ended && told && self.kept.owed().is_empty()
+        told && self.kept.owed().is_empty()
     }
 
     pub(super) fn inspector(&self) -> &Inspector {
@@ -244,24 +255,32 @@ impl Direction {
         to: &mut Stream,
         cx: &mut Context<'_>,
     ) -> Poll<Option<News>> {
-        SCRATCH.with_borrow_mut(|scratch| {
-            let held = self.kept.recall(scratch);
-            if std::mem::take(&mut self.fresh) {
-                return Poll::Ready(self.pass(&scratch[..held], to, cx));
-            }
-            let looks = self.looks(from);
-            let room = &mut scratch[held..held + self.room(looks)];
-            let read = match ready!(if looks { from.poll_look(cx, room) } else { from.poll_read(cx, room) }) {
-                Ok(0) => return Poll::Ready(Some(News::Ended)),
-                Ok(read) => read,
-                Err(_) => return Poll::Ready(Some(News::Lost)),
-            };
-            let bytes = &mut scratch[..held + read];
-            let news =
-                if looks { self.pass_seen(bytes, held, from, to, cx) } else { self.pass(bytes, to, cx) };
-            self.adapt_chunk(read);
-            Poll::Ready(news)
-        })
+        SCRATCH.with_borrow_mut(|scratch| self.poll_transfer_by(scratch, from, to, cx))
+    }
+
+    /// The same. Not in a closure, whose captures would be read from memory again and again.
+    fn poll_transfer_by(
+        &mut self,
+        scratch: &mut [u8],
+        from: &mut Stream,
+        to: &mut Stream,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<News>> {
+        let held = self.kept.recall(scratch);
+        if std::mem::take(&mut self.fresh) {
+            return Poll::Ready(self.pass(&scratch[..held], to, cx));
+        }
+        let looks = self.looks(from);
+        let room = &mut scratch[held..held + self.room(looks)];
+        let read = match ready!(if looks { from.poll_look(cx, room) } else { from.poll_read(cx, room) }) {
+            Ok(0) => return Poll::Ready(Some(News::Ended)),
+            Ok(read) => read,
+            Err(_) => return Poll::Ready(Some(News::Lost)),
+        };
+        let bytes = &mut scratch[..held + read];
+        let news = if looks { self.pass_seen(bytes, held, from, to, cx) } else { self.pass(bytes, to, cx) };
+        self.adapt_chunk(read);
+        Poll::Ready(news)
     }
 
     /// Whether to look at what there is before it is taken: where it is more than may be kept.
@@ -300,12 +319,17 @@ impl Direction {
         let writable = matches!(self.sink, Sink::Open | Sink::FarewellLast(_) | Sink::FarewellDue(_));
         let passed = (self.inspector.messages(), self.inspector.payload_bytes());
         let (settled, news) = self.judge(bytes);
-        let written = if writable {
-            self.write(&bytes[..settled], to, cx)
-        } else {
-            // Judged for the sake of its Close only; what is counted is what is passed on.
-            self.inspector.count_from(passed.0, passed.1);
-            settled
+        let written = match news {
+            _ if !writable => {
+                // Judged for the sake of its Close only; what is counted is what is passed on.
+                self.inspector.count_from(passed.0, passed.1);
+                settled
+            }
+            // The stream is ended behind it in the same poll.
+            Some(News::Closed(_)) if self.shut_after_close => {
+                self.write(&bytes[..settled], to, cx, Stream::poll_write_last)
+            }
+            _ => self.write(&bytes[..settled], to, cx, Stream::poll_write),
         };
         let end = if news.is_some() { settled } else { bytes.len() };
         self.kept.keep(&bytes[written..end], settled - written);
@@ -323,7 +347,7 @@ impl Direction {
     ) -> Option<News> {
         let before = self.inspector.clone();
         let (mut settled, mut news) = self.judge(bytes);
-        let written = self.write(&bytes[..settled], to, cx);
+        let written = self.write(&bytes[..settled], to, cx, Stream::poll_write);
         let end = if news.is_some() { settled } else { bytes.len() };
         let taken = end.min(written + KEPT_MAX);
         if taken < end {
@@ -372,11 +396,17 @@ impl Direction {
         }
     }
 
-    /// Writes what the receiver takes at once and says how much that was; a lost receiver takes all.
-    fn write(&mut self, settled: &[u8], to: &mut Stream, cx: &mut Context<'_>) -> usize {
+    /// Writes by `poll` what the receiver takes at once and says how much that was; a lost receiver takes all.
+    fn write(
+        &mut self,
+        settled: &[u8],
+        to: &mut Stream,
+        cx: &mut Context<'_>,
+        poll: impl Fn(&mut Stream, &mut Context<'_>, &[u8]) -> Poll<io::Result<usize>>,
+    ) -> usize {
         let mut written = 0;
         while written < settled.len() {
-            match to.poll_write(cx, &settled[written..]) {
+            match poll(to, cx, &settled[written..]) {
                 Poll::Ready(Ok(n)) => written += n,
                 Poll::Ready(Err(_)) => {
                     self.lose_sink();

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::task::{self, Poll};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use socket2::SockRef;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
@@ -158,10 +159,24 @@ fn poll_first(attempts: &mut Vec<Attempt>, cx: &mut task::Context<'_>) -> Poll<i
 }
 
 async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
-    let tcp = TcpStream::connect(address).await?;
+    let kind = Type::STREAM.nonblocking();
+    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
     // A message must not wait for the one before it to be acknowledged.
-    tcp.set_nodelay(true)?;
-    keep_alive(&SockRef::from(&tcp))?;
+    socket.set_tcp_nodelay(true)?;
+    keep_alive(&SockRef::from(&socket))?;
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() != Some(Errno::INPROGRESS.raw_os_error()) => return Err(error),
+        _ => {}
+    }
+    // A server on this machine has answered by now: the runtime need not look for it.
+    let is_connected = socket.peer_addr().is_ok();
+    let tcp = TcpStream::from_std(socket.into())?;
+    if !is_connected {
+        tcp.writable().await?;
+        if let Some(error) = tcp.take_error()? {
+            return Err(error);
+        }
+    }
     Ok(tcp)
 }
 

@@ -1,34 +1,30 @@
 //! An ordinary request, led to a server of a pool.
 
 use std::borrow::Cow;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TE, TRAILER, TRANSFER_ENCODING,
 };
-use http::{Method, Request, Response, StatusCode, Uri, Version, request};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use http::{Method, Request, StatusCode, Uri, Version, request};
+use hyper::body::Body;
 use hyper::ext::on_informational;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::answer::{Answer, Answered, Lease};
 use super::attempts::Attempts;
-use super::headers::{are_end_to_end, end_to_end, lists};
+use super::headers::{end_to_end, lists, pass_on};
 use super::health::Trial;
-use super::reuse::{Connections, Link};
+use super::reuse::Connections;
 use super::websocket::declares_body;
 use super::{Asker, Pool, Server};
 use crate::fault::{Blame, Fault};
 use crate::net::body::RequestBody;
 use crate::net::forwarded::Client;
-use crate::net::reply::{BodyError, ERROR_HEADER, Reply, ReplyBody};
 use crate::spec::types::StatusCodes;
-use crate::tunnel::{Account, Claim};
+use crate::tunnel::Claim;
 
 /// What a pool makes of ordinary requests.
 #[derive(Clone, PartialEq, Debug)]
@@ -41,16 +37,6 @@ pub(super) struct Rules {
     pub(super) max_answer: u64,
 }
 
-/// An answer, and whether it counts as a failure.
-pub struct Answered {
-    /// As the client gets it.
-    pub reply: Reply,
-    /// It has one of the codes that count as failures.
-    pub failed: bool,
-    /// Of the server that gave it.
-    pub account: Arc<Account>,
-}
-
 /// A request to servers. Each gets it made anew of what came: nearly always there is but one.
 struct Outgoing<'a> {
     came: &'a request::Parts,
@@ -60,20 +46,6 @@ struct Outgoing<'a> {
     repeatable: bool,
     /// Whether the client waits for a word before it sends the body (RFC 9110 10.1.1).
     waits: bool,
-}
-
-/// The head of a server's answer.
-struct Answer {
-    response: Response<Incoming>,
-    lease: Lease,
-}
-
-/// What an answer holds until its end.
-struct Lease {
-    link: Link,
-    server: u64,
-    connections: Rc<Connections>,
-    claim: Claim,
 }
 
 impl Pool {
@@ -148,8 +120,7 @@ impl Pool {
         client: &Client,
     ) -> Answered {
         if !answered.failed {
-            let secure = client.scheme(&request.headers) == "https";
-            self.balancer.pin(place, secure, answered.reply.headers_mut());
+            self.balancer.pin(place, client.is_secure(&request.headers), answered.reply.headers_mut());
         }
         answered
     }
@@ -232,7 +203,7 @@ impl Pool {
     ) -> Result<Answer, Failed> {
         let request = outgoing.request(server);
         let ended = request.body().ended();
-        let sending = lease.link.sender.try_send_request(request);
+        let sending = lease.link.send(request);
         let sent = match self.rules.timeout {
             Some(patience) => timeout(patience, sending).await.map_err(|_| match ended.is_unfinished() {
                 true => Fault::BodyTimeout,
@@ -244,7 +215,13 @@ impl Pool {
             // Nobody asked it to switch.
             Ok(response) if response.status().is_informational() => Err(Fault::AnswerMalformed.into()),
             Ok(response) if is_coded(response.headers()) => Err(Fault::AnswerMalformed.into()),
-            Ok(response) => Ok(Answer { response, lease }),
+            Ok(response) => {
+                if ended.is_unfinished() {
+                    // A client that sends on may read nothing until it is done.
+                    lease.connections.set_apart(&mut lease.link);
+                }
+                Ok(Answer { response, lease })
+            }
             Err(mut error) => {
                 if let Some(request) = error.take_message() {
                     outgoing.body = request.into_body();
@@ -305,7 +282,6 @@ impl<'a> Outgoing<'a> {
         *request.method_mut() = came.method.clone();
         *request.uri_mut() = server.target(target);
         *request.headers_mut() = self.headers(request.body());
-        *request.extensions_mut() = came.extensions.clone();
         if let Some(host) = server.own_host() {
             request.headers_mut().insert(HOST, host.clone());
         }
@@ -351,86 +327,6 @@ impl<'a> Outgoing<'a> {
     }
 }
 
-impl Answer {
-    /// As the client gets it; at most `most` bytes of the body.
-    fn reply(self, most: u64, failed: bool) -> Result<Answered, Fault> {
-        let (mut head, incoming) = self.response.into_parts();
-        if incoming.size_hint().lower() > most {
-            return Err(Fault::AnswerTooLarge);
-        }
-        if !are_end_to_end(&head.headers, &[ERROR_HEADER]) {
-            head.headers = Answer::headers(&head.headers, head.status);
-        }
-        // The client's connection is not the server's (RFC 9110 2.5).
-        head.version = Version::HTTP_11;
-        let account = self.lease.claim.account().clone();
-        let body = AnswerBody { incoming, left: most, ended: false, lease: Some(self.lease) };
-        let body = ReplyBody::streamed(body);
-        Ok(Answered { reply: Response::from_parts(head, body), failed, account })
-    }
-
-    fn headers(came: &HeaderMap, status: StatusCode) -> HeaderMap {
-        let mut headers = end_to_end(came, &[ERROR_HEADER]);
-        if came.contains_key(TRANSFER_ENCODING) {
-            // It overrides a length that stands beside it (RFC 9112 6.3).
-            headers.remove(CONTENT_LENGTH);
-            pass_on(came, &mut headers, TRAILER);
-        }
-        if status == StatusCode::UPGRADE_REQUIRED && came.contains_key(UPGRADE) {
-            // It says what to upgrade to (RFC 9110 15.5.22).
-            pass_on(came, &mut headers, UPGRADE);
-            headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        }
-        headers
-    }
-}
-
-/// The body of a server's answer. The connection is free for another request when it was read to its end.
-struct AnswerBody {
-    incoming: Incoming,
-    left: u64,
-    ended: bool,
-    lease: Option<Lease>,
-}
-
-impl Body for AnswerBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
-        let Some(frame) = frame.transpose()? else {
-            self.ended = true;
-            return Poll::Ready(None);
-        };
-        let length = frame.data_ref().map_or(0, Bytes::len) as u64;
-        let Some(left) = self.left.checked_sub(length) else {
-            return Poll::Ready(Some(Err("the body of the answer is too large".into())));
-        };
-        self.left = left;
-        Poll::Ready(Some(Ok(frame)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
-    }
-}
-
-impl Drop for AnswerBody {
-    fn drop(&mut self) {
-        if let Some(lease) = self.lease.take().filter(|_| self.ended || self.incoming.is_end_stream()) {
-            lease.connections.keep(lease.server, lease.link);
-        }
-    }
-}
-
 /// Whether a body has another coding than `chunked`, which nobody behind could undo.
 fn is_coded(headers: &HeaderMap) -> bool {
     headers
@@ -446,10 +342,4 @@ fn is_asking(headers: &HeaderMap) -> bool {
 /// Whether trailers can be sent to who sent these (RFC 9110 10.1.4).
 fn takes_trailers(headers: &HeaderMap) -> bool {
     lists(headers, &TE, "trailers")
-}
-
-fn pass_on(from: &HeaderMap, to: &mut HeaderMap, name: http::HeaderName) {
-    for value in from.get_all(&name) {
-        to.append(name.clone(), value.clone());
-    }
 }

@@ -9,8 +9,8 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, UPGRADE};
-use http::{Extensions, Request, Response, StatusCode, Uri, Version, response};
+use http::header::{CONTENT_LENGTH, HeaderMap};
+use http::{Request, Response, StatusCode, Uri, Version, response};
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, Connection};
@@ -23,7 +23,7 @@ use ws::handshake::{Offer, ResponseFault, check_response};
 
 use super::Server;
 use super::connect::{ConnectError, connect};
-use super::headers::{end_to_end, pairs};
+use super::headers::{end_to_end, pairs, pass_on_upgrade};
 use crate::fault::Fault;
 use crate::net::Stream;
 use crate::net::begun::Begun;
@@ -47,8 +47,8 @@ pub struct Invitation {
     pub target: Uri,
     /// End-to-end headers, and those of the handshake itself.
     pub headers: HeaderMap,
-    /// Holds the letter case of the headers, for hyper to restore.
-    pub extensions: Extensions,
+    /// The letter case of the headers, where the head was read by us.
+    pub spelling: Option<Spelling>,
     /// Whether the client speaks TLS, be it with a proxy in front of us.
     pub secure: bool,
 }
@@ -133,14 +133,9 @@ impl Refusal {
     /// Cancel safe: dropped, the connection is closed.
     pub async fn read(mut self) -> Reply {
         let (mut head, mut body) = self.response.into_parts();
-        let upgrade =
-            head.headers.get(UPGRADE).filter(|_| head.status == StatusCode::UPGRADE_REQUIRED).cloned();
-        head.headers = end_to_end(&head.headers, &[ERROR_HEADER]);
-        if let Some(upgrade) = upgrade {
-            // A 426 says what to upgrade to (RFC 9110 15.5.22).
-            head.headers.insert(UPGRADE, upgrade);
-            head.headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        }
+        let came = std::mem::take(&mut head.headers);
+        head.headers = end_to_end(&came, &[ERROR_HEADER]);
+        pass_on_upgrade(head.status, &came, &mut head.headers);
         // The client's connection is not the server's (RFC 9110 2.5).
         head.version = Version::HTTP_11;
         let mut bytes = BytesMut::new();
@@ -205,14 +200,18 @@ enum Heard {
 
 /// Sends the request and waits for the head of the answer.
 ///
-/// Nearly every answer is a 101 in one segment, and read here. All else is hyper's.
+/// Nearly every answer is a 101 in one segment, and read here. All else is hyper's to read.
 async fn ask(mut stream: Stream, server: &Server, invitation: &Invitation) -> Result<Heard, Fault> {
-    let Some(spelling) = invitation.extensions.get::<Spelling>() else {
-        return Box::pin(ask_by_hyper(Begun::reading(stream, Bytes::new()), server, invitation)).await;
-    };
-    let Invitation { target, headers, .. } = invitation;
-    let request = head::write_request(&server.target(target.clone()), headers, server.own_host(), spelling);
-    stream.write_all(&request).await.map_err(|error| no_answer(server, &error))?;
+    let Invitation { target, headers, spelling, .. } = invitation;
+    let spelling = spelling.as_ref();
+    let target = server.target(target.clone());
+    let request =
+        head::write_request(&target, headers, server.own_host(), spelling.unwrap_or(&Spelling::default()));
+    send(&mut stream, &request).await.map_err(|error| no_answer(server, &error))?;
+    if spelling.is_none() {
+        // hyper writes the answer to the client, and knows the spelling of what hyper has read.
+        return Box::pin(hear_by_hyper(Begun::written(stream, Bytes::new()), server)).await;
+    }
     let mut answer = BytesMut::with_capacity(USUAL);
     stream.read_buf(&mut answer).await.map_err(|error| no_answer(server, &error))?;
     let answer = answer.freeze();
@@ -221,12 +220,18 @@ async fn ask(mut stream: Stream, server: &Server, invitation: &Invitation) -> Re
             let leg = Leg { stream, early: answer.slice(length..) };
             Ok(Heard::Switching(head, leg))
         }
-        None => Box::pin(ask_by_hyper(Begun::written(stream, answer), server, invitation)).await,
+        None => Box::pin(hear_by_hyper(Begun::written(stream, answer), server)).await,
     }
 }
 
-async fn ask_by_hyper(stream: Begun, server: &Server, invitation: &Invitation) -> Result<Heard, Fault> {
-    let (response, connection) = exchange(stream, request(server, invitation))
+async fn send(stream: &mut Stream, request: &[u8]) -> io::Result<()> {
+    let written = stream.write_at_once(request)?;
+    stream.write_all(&request[written..]).await
+}
+
+/// Waits for the head of the answer to what was written. What hyper is given to write goes nowhere.
+async fn hear_by_hyper(written: Begun, server: &Server) -> Result<Heard, Fault> {
+    let (response, connection) = exchange(written, Request::new(Full::default()))
         .await
         .map_err(|error| no_valid_answer(server, &error))?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -235,17 +240,6 @@ async fn ask_by_hyper(stream: Begun, server: &Server, invitation: &Invitation) -
     let parts = connection.into_parts();
     let (stream, early) = parts.io.into_inner().into_parts(parts.read_buf);
     Ok(Heard::Switching(response.into_parts().0, Leg { stream, early }))
-}
-
-fn request(server: &Server, invitation: &Invitation) -> Request<Full<Bytes>> {
-    let mut request = Request::new(Full::default());
-    *request.uri_mut() = server.target(invitation.target.clone());
-    *request.headers_mut() = invitation.headers.clone();
-    *request.extensions_mut() = invitation.extensions.clone();
-    if let Some(host) = server.own_host() {
-        request.headers_mut().insert(HOST, host.clone());
-    }
-    request
 }
 
 /// Sends `request` and waits for the head of the answer, until the connection is free of hyper if it is a 101.

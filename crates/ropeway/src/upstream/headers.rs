@@ -1,7 +1,9 @@
 //! Which headers go on to the next hop.
 
+use http::StatusCode;
 use http::header::{
-    CONNECTION, HeaderMap, HeaderName, PROXY_AUTHENTICATE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE,
 };
 
 /// Headers that belong to one connection (RFC 9110 7.6.1, and those that predate it).
@@ -49,6 +51,21 @@ fn named(headers: &HeaderMap) -> Vec<HeaderName> {
     named.filter(|name| !is_protected(name)).collect()
 }
 
+/// Adds all lines of `name`.
+pub fn pass_on(from: &HeaderMap, to: &mut HeaderMap, name: HeaderName) {
+    for value in from.get_all(&name) {
+        to.append(name.clone(), value.clone());
+    }
+}
+
+/// A 426 says what to upgrade to, though that is about one connection (RFC 9110 15.5.22).
+pub fn pass_on_upgrade(status: StatusCode, from: &HeaderMap, to: &mut HeaderMap) {
+    if status == StatusCode::UPGRADE_REQUIRED && from.contains_key(UPGRADE) {
+        pass_on(from, to, UPGRADE);
+        to.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    }
+}
+
 fn is_protected(name: &HeaderName) -> bool {
     let name = name.as_str();
     PROTECTED.contains(&name) || PROTECTED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
@@ -72,8 +89,6 @@ pub fn pairs(headers: &HeaderMap) -> Vec<(&str, &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]

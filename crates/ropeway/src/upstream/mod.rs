@@ -1,5 +1,6 @@
 //! Pools of servers: choose one, connect to it, agree on a WebSocket or exchange a request.
 
+pub mod answer;
 pub mod asker;
 pub mod choice;
 pub mod connect;

@@ -85,8 +85,8 @@ fn invitation(
     }
     client.forward(&mut headers);
     let target = request.uri.path_and_query().cloned().map_or(Uri::from_static("/"), Uri::from);
-    let secure = client.scheme(&request.headers) == "https";
-    Invitation { target, headers, extensions: request.extensions.clone(), secure }
+    let secure = client.is_secure(&request.headers);
+    Invitation { target, headers, spelling: request.extensions.get().cloned(), secure }
 }
 
 /// What the client asks for, if it may and asks properly.

@@ -62,7 +62,7 @@ impl Subject<'_> {
             Variable::Argument(name) => self.argument(name),
             Variable::Arguments => self.head.uri.query().unwrap_or_default().into(),
             Variable::Cookie(name) => self.cookie(name),
-            Variable::ForwardedFor => self.forwarded_for(),
+            Variable::ForwardedFor => self.client.chain(&self.head.headers).as_bytes().into(),
             Variable::Header(name) => self.header(name),
             Variable::Host => host_of(self.head).into(),
             Variable::Iso8601 => Moment::now().to_string().into(),
@@ -107,12 +107,6 @@ impl Subject<'_> {
         let mut cookies =
             lines.flat_map(|line| line.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
         cookies.find(|(known, _)| *known == name).map(|(_, value)| value.into()).unwrap_or_default()
-    }
-
-    /// The chain that came, and who told it.
-    fn forwarded_for(&self) -> Vec<u8> {
-        let lines = self.head.headers.get_all("x-forwarded-for").iter().map(HeaderValue::as_bytes);
-        lines.chain([self.client.peer.text()]).collect::<Vec<_>>().join(&b", "[..])
     }
 
     fn parameter(&self, name: &str) -> &str {

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use testkit::soak::{Backends, Plan, Target};
+use testkit::soak::{Backends, Plan};
 use testkit::{Backend, Peer, Serving, eventually, frame, free_port, masked, op};
 
 use super::{Controlled, Killed, gateway, socket};
 use crate::cli::Folder;
 use crate::cli::process::{Ended, Process, json as parse, ropeway, run};
+use crate::reload::soak::target;
 
 /// A gateway with two listeners: `front` has two routes, `/ws` to the pool `chat/proxy#main` and `/more` to
 /// `more/proxy#main`, and `side` one to the first. Both pools have the first server, and the first pool has a second.
@@ -362,12 +363,7 @@ fn a_server_is_drained_under_traffic() {
         (format!("ws://{}", backends.addresses[1]), documents(ports, &backends.addresses, "", ""));
     let folder = Folder::new("drain-traffic", &[("main.yaml", &text)]);
     let _process = gateway(&folder);
-    let target = Target {
-        address: ([127, 0, 0, 1], ports[0]).into(),
-        host: "localhost".into(),
-        path: "/ws".into(),
-        tls: None,
-    };
+    let target = target(([127, 0, 0, 1], ports[0]).into(), None);
     let (interval, churn) = (Duration::from_millis(100), Some(Duration::from_millis(50)));
     let soak = backends.soak(target, Plan { tunnels: TUNNELS, interval, churn, ..Plan::default() }).unwrap();
     eventually("all tunnels", || (soak.settled() >= TUNNELS).then_some(()));

@@ -1,6 +1,7 @@
 //! Bodies of requests and answers.
 
 use std::io::Write;
+use std::thread;
 
 use testkit::Backend;
 
@@ -118,7 +119,7 @@ fn a_body_has_a_most() {
         let mut accepted = backend.accept();
         accepted.head();
         let mut sender = client.tcp.try_clone().unwrap();
-        let sending = std::thread::spawn(move || sender.write_all(&vec![b'x'; most]).unwrap());
+        let sending = thread::spawn(move || sender.write_all(&vec![b'x'; most]).unwrap());
         accepted.bytes(most);
         sending.join().unwrap();
         accepted.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
@@ -157,6 +158,29 @@ fn a_body_that_nobody_reads_does_not_become_a_request() {
     let rest = String::from_utf8(client.rest()).unwrap();
     assert!(!rest.contains("HTTP/1.1"), "{rest}");
     assert!(backend.try_accept().is_none());
+}
+
+/// A client may send all it has before it reads.
+#[test]
+fn a_request_goes_on_while_nobody_reads_its_answer() {
+    const SIZE: usize = 32 << 20;
+    let backend = Backend::listen();
+    let gateway = Setup { server: "clientMaxBodySize: -1", ..Setup::default() }.to(&[backend.address]);
+    let head = format!("POST / HTTP/1.1\r\nHost: test.example\r\nContent-Length: {SIZE}\r\n\r\n");
+    let mut client = ask(&gateway, &head);
+    let mut server = backend.accept();
+    server.head();
+    let mut answering = server.tcp.try_clone().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n");
+            answering.write_all(&[head.into_bytes(), vec![b'a'; SIZE]].concat()).unwrap();
+        });
+        scope.spawn(|| server.bytes(SIZE));
+        client.send(&vec![b'q'; SIZE]);
+        assert!(client.head().starts_with("HTTP/1.1 200 "));
+        client.bytes(SIZE);
+    });
 }
 
 #[test]
@@ -204,7 +228,7 @@ fn an_early_answer_reaches_the_client() {
         let mut client =
             ask(&gateway, "POST / HTTP/1.1\r\nHost: test.example\r\nContent-Length: 100000000\r\n\r\n");
         let mut sender = client.tcp.try_clone().unwrap();
-        let sending = std::thread::spawn(move || {
+        let sending = thread::spawn(move || {
             let part = vec![b'x'; 100_000];
             (0..1000).all(|_| sender.write_all(&part).is_ok())
         });

@@ -67,7 +67,7 @@ pub(crate) fn is_long() -> bool {
     std::env::var_os("ROPEWAY_LONG").is_some_and(|value| value == "1")
 }
 
-fn target(address: SocketAddr, tls: Option<Arc<ClientConfig>>) -> Target {
+pub(crate) fn target(address: SocketAddr, tls: Option<Arc<ClientConfig>>) -> Target {
     Target { address, host: "localhost".into(), path: "/ws".into(), tls }
 }
 

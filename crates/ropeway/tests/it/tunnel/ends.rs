@@ -118,6 +118,15 @@ fn by_close_frames_that_are_not_answered() {
     let begun = whole(Server, op::BINARY, &[7; 500])[..200].to_vec();
     play_all(vec![
         Row::new(
+            "the client got its answer, and does not end its stream",
+            NEVER,
+            closed(Client, c(1000), s(1000))
+                .into_iter()
+                .filter(|step| !matches!(step, Fin(Client)))
+                .collect(),
+            "client closed; got 1000 1000; sent - -; 0/0 0/0",
+        ),
+        Row::new(
             "closes cross",
             NEVER,
             vec![

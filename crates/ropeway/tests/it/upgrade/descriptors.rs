@@ -7,13 +7,14 @@ use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
-use testkit::soak::{Backends, Plan, Target};
+use rustix::process::{Pid, Signal};
+use testkit::soak::{Backends, Plan};
 use testkit::{eventually, free_port};
 
-use super::program::{Folder, Successor, ask, start};
+use super::program::{Folder, Successor, ask, start, upgrade};
 use super::soak;
 use crate::cli::process::Process;
+use crate::reload::soak::target;
 
 const TUNNELS: usize = 30;
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -53,8 +54,7 @@ fn a_new_process_has_the_descriptors_that_the_old_one_had_and_no_other() {
     let process = start(&folder, &["--control", "off", "--admin", "127.0.0.1:0"]);
     let mut expected = kinds(process.pid());
     *expected.get_mut("socket").unwrap() += 2 * TUNNELS;
-    let target =
-        Target { address: ([127, 0, 0, 1], port).into(), host: "a".into(), path: "/ws".into(), tls: None };
+    let target = target(([127, 0, 0, 1], port).into(), None);
     let interval = Duration::from_millis(100);
     let plan = Plan { tunnels: TUNNELS, interval, largest: 1 << 10, churn: None, seed: 5 };
     let soak = backends.soak(target, plan).unwrap();
@@ -64,13 +64,12 @@ fn a_new_process_has_the_descriptors_that_the_old_one_had_and_no_other() {
     has(process.pid(), &expected);
     *expected.entry("/dev/null".into()).or_default() += 1; // in the place of a pipe
     *expected.get_mut("pipe").unwrap() -= 1;
-    process.signal(Signal::USR2);
-    let first = Successor::of(&process, 0);
-    has(first.0, &expected);
-    // What came over the link must not be inherited by the next one.
-    kill_process(first.0, Signal::USR2).unwrap();
-    let second = Successor::of(&process, 1);
-    has(second.0, &expected);
+    // Twice: what came over the link must not be inherited by the next one.
+    let mut successors: Vec<Successor> = Vec::new();
+    for number in 0..2 {
+        upgrade(&process, &mut successors);
+        has(successors[number].0, &expected);
+    }
     assert!(soak.finish().is_clean());
 }
 

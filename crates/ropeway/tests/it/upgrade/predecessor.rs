@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use ropeway::supervisor::handover::link::Link;
 use ropeway::supervisor::handover::{Hello, Names, VARIABLE, tag};
-use testkit::soak::{Backends, Plan, Target};
+use testkit::soak::{Backends, Plan};
 use testkit::{eventually, free_port};
 
 use super::program::{Folder, Successor, ask, start};
 use crate::cli::process::{Process, ropeway};
+use crate::reload::soak::target;
 
 /// What a process does that hands over, in its order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Debug)]
@@ -124,8 +125,7 @@ fn tunnels_that_have_moved_do_not_need_the_old_process() {
     let folder = Folder::new("killed", port);
     folder.write("main.yaml", &super::soak::document(port, backends.addresses[0]));
     let process = start(&folder, &[]);
-    let target =
-        Target { address: ([127, 0, 0, 1], port).into(), host: "a".into(), path: "/ws".into(), tls: None };
+    let target = target(([127, 0, 0, 1], port).into(), None);
     let interval = Duration::from_millis(100);
     let plan = Plan { tunnels: 50, interval, largest: 1 << 16, churn: None, seed: 3 };
     let soak = backends.soak(target, plan).unwrap();

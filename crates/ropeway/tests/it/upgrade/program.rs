@@ -12,11 +12,11 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use testkit::soak::{Backends, Plan, Target};
+use testkit::soak::{Backends, Plan};
 use testkit::{Authority, free_port};
 
 use crate::cli::process::{Process, json, ropeway};
-use crate::reload::soak::trusting;
+use crate::reload::soak::{target, trusting};
 
 /// A folder with a configuration, removed at the end.
 pub(super) struct Folder(PathBuf);
@@ -63,6 +63,15 @@ impl Successor {
         let pid = json(&pids()[number])["pid"].as_i64().unwrap();
         Successor(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap())
     }
+}
+
+/// Has the last of these processes upgrade, and adds the one that follows.
+pub(super) fn upgrade(process: &Process, successors: &mut Vec<Successor>) {
+    match successors.last() {
+        None => process.signal(Signal::USR2),
+        Some(Successor(pid)) => kill_process(*pid, Signal::USR2).unwrap(),
+    }
+    successors.push(Successor::of(process, successors.len()));
 }
 
 impl Drop for Successor {
@@ -125,14 +134,10 @@ fn three_upgrades_in_a_row_refuse_and_lose_nobody() {
         })
         .collect();
     let mut successors: Vec<Successor> = Vec::new();
-    for number in 0..3 {
+    for _ in 0..3 {
         let before = answered.load(Ordering::Relaxed);
         assert!(eventually(|| answered.load(Ordering::Relaxed) > before + 20));
-        match successors.last() {
-            None => process.signal(Signal::USR2),
-            Some(Successor(pid)) => kill_process(*pid, Signal::USR2).unwrap(),
-        }
-        successors.push(Successor::of(&process, number));
+        upgrade(&process, &mut successors);
     }
     let before = answered.load(Ordering::Relaxed);
     assert!(eventually(|| answered.load(Ordering::Relaxed) > before + 20));
@@ -169,11 +174,7 @@ fn the_control_socket_answers_all_the_time() {
     };
     let mut successors: Vec<Successor> = Vec::new();
     for number in 0..3 {
-        match successors.last() {
-            None => process.signal(Signal::USR2),
-            Some(Successor(pid)) => kill_process(*pid, Signal::USR2).unwrap(),
-        }
-        successors.push(Successor::of(&process, number));
+        upgrade(&process, &mut successors);
         eventually(|| process.errs("the rest has moved").len() > number);
     }
     stop.store(true, Ordering::Relaxed);
@@ -301,12 +302,7 @@ fn there_is_one_old_process_at_most() {
     folder.write("main.yaml", &document.replacen("rules:", &tls, 1));
     let path = folder.file("control.sock");
     let process = start(&folder, &["--control", &path]);
-    let target = Target {
-        address: ([127, 0, 0, 1], port).into(),
-        host: "localhost".into(),
-        path: "/ws".into(),
-        tls: Some(trusting(&authority)),
-    };
+    let target = target(([127, 0, 0, 1], port).into(), Some(trusting(&authority)));
     let plan = Plan { tunnels: 2, interval: Duration::from_millis(100), ..Plan::default() };
     let soak = backends.soak(target, plan).unwrap();
     testkit::eventually("all tunnels open", || (soak.settled() >= 2).then_some(()));

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rustix::process::{Signal, kill_process};
-use testkit::soak::{Backends, Plan, Target};
+use testkit::soak::{Backends, Plan};
 use testkit::{eventually, free_port};
 
-use super::program::{Folder, Successor, start};
+use super::program::{Folder, Successor, start, upgrade};
 use crate::cli::process::json;
-use crate::reload::soak::is_long;
+use crate::reload::soak::{is_long, target};
 
 /// As many tunnels as a run of all tests can bear, and how often each sends; with `ROPEWAY_LONG=1` as many as the
 /// descriptors of a process allow, which are twice as many while they move.
@@ -37,8 +36,7 @@ fn three_upgrades_in_a_row_move_all_tunnels_and_nothing_is_lost() {
     let folder = Folder::new("soak", port);
     folder.write("main.yaml", &document(port, backends.addresses[0]));
     let process = start(&folder, &[]);
-    let target =
-        Target { address: ([127, 0, 0, 1], port).into(), host: "a".into(), path: "/ws".into(), tls: None };
+    let target = target(([127, 0, 0, 1], port).into(), None);
     let plan = Plan { tunnels, interval, largest: 1 << 20, churn: Some(Duration::from_millis(50)), seed: 1 };
     let soak = backends.soak(target, plan).unwrap();
     eventually("all tunnels open", || (soak.settled() >= tunnels).then_some(()));
@@ -46,11 +44,7 @@ fn three_upgrades_in_a_row_move_all_tunnels_and_nothing_is_lost() {
     for number in 0..3 {
         let before = soak.received();
         eventually("some traffic", || (soak.received() > before + 5 * tunnels as u64).then_some(()));
-        match successors.last() {
-            None => process.signal(Signal::USR2),
-            Some(Successor(pid)) => kill_process(*pid, Signal::USR2).unwrap(),
-        }
-        successors.push(Successor::of(&process, number));
+        upgrade(&process, &mut successors);
         // Only when the process before it has ended there is a next one.
         eventually("the rest to follow", || {
             (process.errs("the rest has moved").len() > number).then_some(())

@@ -179,7 +179,7 @@ fn a_list_of_headers_that_is_too_long_is_refused() {
 #[test]
 fn nonsense_ends_the_connection_and_nothing_else() {
     let backend = Backend::listen().serve(paths);
-    let front = Front::to(backend.address, "");
+    let front = Front::on(1, backend.address, "");
     let rows: &[(&str, Vec<u8>)] = &[
         ("no frame at all", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec()),
         ("a frame that is too long", h2_frame(kind::DATA, 0, 1, &[0; 20_000])),

@@ -7,6 +7,7 @@ mod requests;
 
 use std::net::SocketAddr;
 
+use ropeway::app::Options;
 use ropeway::supervisor::drains::Kind;
 use testkit::h2::{END, H2Frame, H2Peer, kind};
 use testkit::{Authority, Demand, Initiator, Peer, TestGateway};
@@ -25,12 +26,17 @@ pub(super) struct Front {
 impl Front {
     /// Leads every path to `backend`, with further lines of the server.
     pub(super) fn to(backend: SocketAddr, server: &str) -> Self {
+        Self::on(2, backend, server)
+    }
+
+    /// The same on so many workers: each has connections of its own to the backend.
+    pub(super) fn on(workers: usize, backend: SocketAddr, server: &str) -> Self {
         let authority = Authority::new();
         let identity = authority.issue(&["localhost"]);
         let server = format!("{server}{}", shows(&identity));
         let documents =
             Setup { server: &server, ..Setup::default() }.documents(&[format!("http://{backend}")]);
-        let gateway = TestGateway::start(&documents);
+        let gateway = TestGateway::start_with(&documents, &Options { workers, ..Options::default() });
         let demand = Demand { name: "localhost", authority: &authority, identity: None, version: None };
         let tls = Initiator::speaking(gateway.address, demand, "h2");
         Front { gateway, tls, documents }
