@@ -25,7 +25,7 @@ const ESCAPED: &AsciiSet = &CONTROLS
 ///
 /// Kept slashes stand in the path as `%2F` and `%5C`, and part nothing. What would look the same is refused then.
 pub fn decode(raw: &str, slashes: EncodedSlashes) -> Option<Cow<'_, str>> {
-    if !raw.contains(['%', '.', '\\']) {
+    if !raw.bytes().any(|byte| matches!(byte, b'%' | b'.' | b'\\')) {
         return Some(Cow::Borrowed(raw));
     }
     if raw.contains('\\') {

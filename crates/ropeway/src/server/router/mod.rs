@@ -87,7 +87,7 @@ pub struct Found<'r> {
 /// What a request is routed by.
 struct Asked<'h> {
     head: &'h request::Parts,
-    host: String,
+    host: Cow<'h, str>,
     path: Cow<'h, str>,
     client: IpAddr,
 }
@@ -256,10 +256,14 @@ impl Misses {
 }
 
 /// The host that is asked for, without port and in lower case. `Host` alone says so: an absolute target was put there.
-fn host_of(head: &request::Parts) -> String {
+fn host_of(head: &request::Parts) -> Cow<'_, str> {
     let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let port = host.rfind(':').filter(|&colon| !host[colon..].contains(']'));
-    host[..port.unwrap_or(host.len())].trim_end_matches('.').to_ascii_lowercase()
+    let host = host[..port.unwrap_or(host.len())].trim_end_matches('.');
+    if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return host.to_ascii_lowercase().into();
+    }
+    host.into()
 }
 
 #[cfg(test)]

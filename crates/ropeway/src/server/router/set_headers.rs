@@ -64,7 +64,7 @@ impl Subject<'_> {
             Variable::Cookie(name) => self.cookie(name),
             Variable::ForwardedFor => self.client.chain(&self.head.headers).as_bytes().into(),
             Variable::Header(name) => self.header(name),
-            Variable::Host => host_of(self.head).into(),
+            Variable::Host => host_of(self.head).into_owned().into(),
             Variable::Iso8601 => Moment::now().to_string().into(),
             Variable::Length => match self.header(CONTENT_LENGTH.as_str()) {
                 length if length.is_empty() => b"0".into(),

@@ -581,14 +581,15 @@ fn a_route_among_ten_thousand() {
         ("10,000 hosts", router(by_host.collect()), true),
         ("10,000 paths", one_rule(by_path.collect()), false),
     ] {
-        let heads: Vec<_> = (0..RULES)
-            .map(|number| head("GET", &path(number), &[("host", &host(if ordered { number } else { 0 }))]))
-            .collect();
         let client = Ipv4Addr::LOCALHOST.into();
         let mut times: Vec<_> = (0..5 * RULES)
             .map(|number| {
+                let number = number * 7 % RULES;
+                // As one that has just been read it is in the processor's cache; the rules are not.
+                let head =
+                    head("GET", &path(number), &[("host", &host(if ordered { number } else { 0 }))]);
                 let began = std::time::Instant::now();
-                std::hint::black_box(router.find(&heads[number * 7 % RULES], client).unwrap());
+                std::hint::black_box(router.find(&head, client).unwrap());
                 began.elapsed()
             })
             .collect();
