@@ -330,7 +330,7 @@ impl Gateway {
         }
     }
 
-    /// The control thread: administration, and watching over servers.
+    /// The control thread: administration, and watching over servers. It runs when this returns.
     fn start_control(
         &self,
         admin: Option<TcpListener>,
@@ -339,7 +339,8 @@ impl Gateway {
         let (stop, ready, metrics) = (self.stop_control.clone(), self.ready.clone(), self.metrics.clone());
         let (stopping, registries) = (self.stop.clone(), self.workers.registries());
         let stop_admin = self.stop_admin.clone();
-        thread::Builder::new().name("control".into()).spawn(move || {
+        let (begin, begun) = std::sync::mpsc::channel();
+        let thread = thread::Builder::new().name("control".into()).spawn(move || {
             let controlling = async {
                 let lifecycle = Lifecycle::new(&stop);
                 // A gateway that stops chooses among its servers no more.
@@ -386,11 +387,17 @@ impl Gateway {
                 }
                 lifecycle.ended(admin::control::LAST_WORDS).await;
             };
-            match runtime() {
-                Ok(runtime) => runtime.block_on(controlling),
-                Err(error) => tracing::error!(%error, "administration and health checks are not available"),
+            let (runtime, result) = match runtime() {
+                Ok(runtime) => (Some(runtime), Ok(())),
+                Err(error) => (None, Err(error)),
+            };
+            let _ = begin.send(result);
+            if let Some(runtime) = runtime {
+                runtime.block_on(controlling);
             }
-        })
+        })?;
+        begun.recv().map_err(io::Error::other)??;
+        Ok(thread)
     }
 }
 
