@@ -39,11 +39,12 @@ pub struct Rules {
 #[derive(Clone, Debug)]
 pub struct Inspector {
     rules: Rules,
+    messages: u64,
     /// Payload bytes of the data frame in progress that have not settled.
     frame_left: u64,
     /// The payload bytes that the frame headers of the message in progress declared.
     message_size: u64,
-    messages: u64,
+    /// Not beside `messages`: both are copied in every turn, and one load of what two stores have just written is slow.
     payload_bytes: u64,
     /// The text of the message in progress, if it is one that must be UTF-8.
     text: Option<Utf8>,
@@ -116,6 +117,11 @@ impl Inspector {
     /// Inside a data frame, or between the fragments of a message.
     pub const fn in_message(&self) -> bool {
         self.in_message
+    }
+
+    /// The rule that the peer broke.
+    pub const fn violation(&self) -> Option<Violation> {
+        self.broken
     }
 
     /// Data messages that have settled to their last byte.

@@ -197,7 +197,10 @@ impl Tunnel {
                 self.ending().codes.received(from, code);
                 self.settle(Cause::Closed(from, code));
             }
-            News::Violated(violation) => self.end(Cause::Violation(from, violation)),
+            News::Violated => {
+                let rule = self.direction_to(from.other()).inspector().violation();
+                self.end(Cause::Violation(from, rule.expect("the inspector has told of it")));
+            }
             News::Ended => self.vanished(from),
             News::Lost => {
                 self.direction_to(from).lose_sink();

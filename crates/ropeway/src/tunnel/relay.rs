@@ -19,7 +19,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::task::yield_now;
-use ws::{CloseCode, CloseFrame, Inspector, OpCode, Outcome, Violation};
+use ws::{CloseCode, CloseFrame, Inspector, OpCode, Outcome};
 
 use super::kept::Kept;
 use crate::net::Stream;
@@ -96,7 +96,8 @@ enum Sink {
 pub(super) enum News {
     /// The sender's Close frame came, and was passed on if it is the last word for the receiver.
     Closed(Option<CloseCode>),
-    Violated(Violation),
+    /// The sender broke a rule, which the inspector names: news are the answer to every read, and so are small.
+    Violated,
     /// The sender ended its stream.
     Ended,
     /// The connection to the sender is lost in both directions.
@@ -376,7 +377,7 @@ impl Direction {
                     return (settled + passes, Some(News::Closed(control.close_code)));
                 }
                 Outcome::Control(control) => settled += control.wire_len,
-                Outcome::Violation(violation) => return (settled, Some(News::Violated(violation))),
+                Outcome::Violation(_) => return (settled, Some(News::Violated)),
             }
         }
     }
@@ -384,7 +385,7 @@ impl Direction {
     /// Draws the consequences for this direction.
     fn heed(&mut self, news: News) {
         match news {
-            News::Closed(_) | News::Violated(_) => (self.source, self.chunk) = (Source::Spent, WASTE),
+            News::Closed(_) | News::Violated => (self.source, self.chunk) = (Source::Spent, WASTE),
             News::Ended | News::Lost => {
                 self.source = Source::Ended;
                 self.kept.forget_tail();
@@ -435,7 +436,7 @@ mod tests {
 
     use tokio::io::AsyncWriteExt;
     use tokio::net::{TcpListener, TcpStream};
-    use ws::{Role, Rules};
+    use ws::{Role, Rules, Violation};
 
     use super::*;
 
@@ -462,7 +463,8 @@ mod tests {
             sender.write_all(&[&header[3..], &[0; 100_000]].concat()).await.unwrap();
             let news = poll_fn(|cx| direction.poll_forward(&mut from, &mut to, cx)).await;
             let rule = Violation::MessageTooBig { limit: 1000, size: 1 << 40 };
-            assert_eq!(news, News::Violated(rule));
+            assert_eq!(news, News::Violated);
+            assert_eq!(direction.inspector().violation(), Some(rule));
         });
     }
 

@@ -586,8 +586,7 @@ fn a_route_among_ten_thousand() {
             .map(|number| {
                 let number = number * 7 % RULES;
                 // As one that has just been read it is in the processor's cache; the rules are not.
-                let head =
-                    head("GET", &path(number), &[("host", &host(if ordered { number } else { 0 }))]);
+                let head = head("GET", &path(number), &[("host", &host(if ordered { number } else { 0 }))]);
                 let began = std::time::Instant::now();
                 std::hint::black_box(router.find(&head, client).unwrap());
                 began.elapsed()

@@ -197,6 +197,7 @@ mod tests {
         let mut bytes = Vec::new();
         broken.put(&mut bytes);
         let mut read = Direction::read(&mut &*bytes).ok().unwrap();
-        assert_eq!(read.judge(&[0; 9]).1, Some(super::super::News::Violated(Violation::ReservedOpcode)));
+        assert_eq!(read.judge(&[0; 9]).1, Some(super::super::News::Violated));
+        assert_eq!(read.inspector.violation(), Some(Violation::ReservedOpcode));
     }
 }
