@@ -14,6 +14,7 @@ use crate::net::headers::Edits;
 use crate::net::path;
 use crate::net::reply::refusal;
 use crate::spec::headers::{HeaderEdits, Message};
+use crate::spec::template::{Data, Template};
 use crate::spec::types::{Authority, HttpMethod, Pattern, PlainPath, PlainText};
 use crate::spec::{Check, Diagnostic, NotYet, Reader, Spanned, Untyped, check_groups};
 
@@ -41,12 +42,13 @@ pub struct Spec {
     pub decompress: NotYet<Option<String>>,
     /// Sign the request. Not supported yet.
     pub sign: NotYet<Option<Untyped>>,
-    /// A template of these fields. Not supported yet.
-    pub template: NotYet<Option<Untyped>>,
-    /// What begins an action in `template`. Not supported yet.
-    pub left_delim: NotYet<Option<String>>,
-    /// What ends an action in `template`. Not supported yet.
-    pub right_delim: NotYet<Option<String>>,
+    /// These fields in YAML, as a text: what it gives counts instead of what stands beside it. In it
+    /// `{{ .data.PIPELINE.name }}` stands for a value of the pipeline's `data`.
+    pub template: Option<Spanned<String>>,
+    /// What begins the name of a value in `template`. Default: `{{`.
+    pub left_delim: Option<String>,
+    /// What ends the name of a value in `template`. Default: `}}`.
+    pub right_delim: Option<String>,
 }
 
 /// A change of the path. Paths stand here without escapes, as routes have them; of several fields the first in this order
@@ -83,6 +85,21 @@ impl Check for Spec {
         {
             let title = format!("`{}` is not for servers behind a gateway", method.as_str());
             reader.report(Diagnostic::error(title).at(method.span()).help("use another method"));
+        }
+    }
+
+    fn take_up(&mut self, data: &Data, reader: &Reader) {
+        // What it says is in the other fields from here on: a text may hold secrets.
+        let text = self.template.take();
+        let template = Template::of(&text, &self.left_delim, &self.right_delim);
+        let Some(given) = template.and_then(|template| template.read::<Self>(data, reader)) else { return };
+        self.host = given.host.or(self.host.take());
+        self.method = given.method.or(self.method.take());
+        if given.path != PathEdit::default() {
+            self.path = given.path;
+        }
+        if given.header != HeaderEdits::default() {
+            self.header = given.header;
         }
     }
 }

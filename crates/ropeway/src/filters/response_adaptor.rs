@@ -9,7 +9,8 @@ use super::{Build, Deps, Filter, Handling, Verdict, done};
 use crate::context::Context;
 use crate::net::headers::Edits;
 use crate::spec::headers::{HeaderEdits, Message};
-use crate::spec::{Check, NotYet, Reader, Role, Untyped};
+use crate::spec::template::{Data, Template};
+use crate::spec::{Check, NotYet, Reader, Role, Spanned};
 
 /// Changes the answer that an earlier step has given, be it a 101.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq)]
@@ -24,17 +25,28 @@ pub struct Spec {
     pub compress: NotYet<Option<String>>,
     /// Decompress the body. Not supported yet.
     pub decompress: NotYet<Option<String>>,
-    /// A template of these fields. Not supported yet.
-    pub template: NotYet<Option<Untyped>>,
-    /// What begins an action in `template`. Not supported yet.
-    pub left_delim: NotYet<Option<String>>,
-    /// What ends an action in `template`. Not supported yet.
-    pub right_delim: NotYet<Option<String>>,
+    /// These fields in YAML, as a text: what it gives counts instead of what stands beside it. In it
+    /// `{{ .data.PIPELINE.name }}` stands for a value of the pipeline's `data`.
+    pub template: Option<Spanned<String>>,
+    /// What begins the name of a value in `template`. Default: `{{`.
+    pub left_delim: Option<String>,
+    /// What ends the name of a value in `template`. Default: `}}`.
+    pub right_delim: Option<String>,
 }
 
 impl Check for Spec {
     fn check(&self, reader: &Reader) {
         self.header.check(Message::Reply, reader);
+    }
+
+    fn take_up(&mut self, data: &Data, reader: &Reader) {
+        // What it says is in the other fields from here on: a text may hold secrets.
+        let text = self.template.take();
+        let template = Template::of(&text, &self.left_delim, &self.right_delim);
+        let given = template.and_then(|template| template.read::<Self>(data, reader));
+        if let Some(given) = given.filter(|given| given.header != HeaderEdits::default()) {
+            self.header = given.header;
+        }
     }
 }
 

@@ -93,6 +93,11 @@ impl Diagnostic {
         Self { other: Some(Box::new((span, label.into()))), ..self }
     }
 
+    /// The same about another text, which is told by `before` and stands nowhere.
+    pub(super) fn retold(&self, before: &str) -> Self {
+        Self { help: self.help.clone(), ..Self::new(self.severity, format!("{before}{}", self.title)) }
+    }
+
     /// How much it matters.
     pub const fn severity(&self) -> Severity {
         self.severity

@@ -5,18 +5,25 @@ use std::{any::Any, fmt::Debug, path::Path};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
-use super::{Check, Diagnostic, Raw, Reader, Span, Spanned, closest, types::Name};
+use super::{Check, Diagnostic, Raw, Reader, Span, Spanned, closest, template::Data, types::Name};
 
 /// A spec of some kind of filter, whose type only that kind's own code knows.
 pub trait FilterSpec: Any + Debug + Send + Sync {
     /// Whether `other` is of the same type and says the same, wherever it stands in a file.
     fn same(&self, other: &dyn FilterSpec) -> bool;
 
+    /// See [`Check::take_up`].
+    fn take_up(&mut self, data: &Data, reader: &Reader);
+
     /// See [`Check::files`].
     fn files(&self) -> Vec<&Path>;
 }
 
 impl<T: Any + Check + Debug + PartialEq + Send + Sync> FilterSpec for T {
+    fn take_up(&mut self, data: &Data, reader: &Reader) {
+        Check::take_up(self, data, reader);
+    }
+
     fn files(&self) -> Vec<&Path> {
         Check::files(self)
     }

@@ -27,6 +27,7 @@ mod secrecy;
 pub mod server_tls;
 mod source;
 pub mod suggest;
+pub mod template;
 pub mod tls;
 pub mod tracing;
 mod tree;

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::{
     Check, Diagnostic, NotYet, Raw, Reader, Spanned, Untyped, closest,
     kinds::{FilterSpec, Header, KindReader, Role, unknown_kind},
+    template::Data,
     types::Name,
 };
 
@@ -54,9 +55,10 @@ pub struct PipelineText {
     /// Policies for retries and circuit breakers. Not supported yet.
     #[serde(default)]
     pub resilience: NotYet<Vec<Untyped>>,
-    /// Data for templates. Not supported yet.
+    /// Values by their names, for the `template` of filters.
     #[serde(default)]
-    pub data: NotYet<BTreeMap<String, Untyped>>,
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    pub data: Spanned<Data>,
 }
 
 impl Check for PipelineText {
@@ -116,7 +118,9 @@ impl Pipeline {
     /// Reads a pipeline with filters of these kinds; reports everything that is wrong.
     pub fn read(raw: &Raw, reader: &Reader, kinds: &[KindReader]) -> Option<Self> {
         let text: PipelineText = reader.read_object(raw, Header::KEYS)?;
-        let filters: Vec<_> = text.filters.iter().map(|raw| FilterText::read(raw, reader, kinds)).collect();
+        let read = |raw| FilterText::read(raw, reader, kinds, &text.data);
+        let filters: Vec<_> = text.filters.iter().map(read).collect();
+        check_data(&text, reader);
         check_names(&filters, reader);
         check_flow(&text.flow, &filters, reader);
 
@@ -141,7 +145,7 @@ struct FilterText<'k> {
 }
 
 impl<'k> FilterText<'k> {
-    fn read(raw: &Raw, reader: &Reader, kinds: &'k [KindReader]) -> Self {
+    fn read(raw: &Raw, reader: &Reader, kinds: &'k [KindReader], data: &Data) -> Self {
         let header = Header::read(raw, reader);
         let kind = header.kind.as_ref().and_then(|name| {
             let kind = kinds.iter().find(|kind| kind.name == name.as_str());
@@ -152,12 +156,25 @@ impl<'k> FilterText<'k> {
             }
             kind
         });
-        Self { name: header.name, kind, spec: kind.and_then(|kind| (kind.read)(raw, reader)) }
+        let mut spec = kind.and_then(|kind| (kind.read)(raw, reader));
+        if let Some(spec) = &mut spec {
+            spec.take_up(data, reader);
+        }
+        Self { name: header.name, kind, spec }
     }
 }
 
 /// Kinds of documents.
 pub const OBJECT_KINDS: &[&str] = &["HTTPServer", "Pipeline"];
+
+fn check_data(text: &PipelineText, reader: &Reader) {
+    let has_template = text.filters.iter().any(|raw| reader.peek(raw, "template").is_some());
+    if !text.data.is_empty() && !has_template {
+        reader.report(
+            Diagnostic::warning("`data` does nothing: no filter has a `template`").at(text.data.span()),
+        );
+    }
+}
 
 fn check_names(filters: &[FilterText<'_>], reader: &Reader) {
     let mut seen: HashMap<&str, &Spanned<Name>> = HashMap::new();

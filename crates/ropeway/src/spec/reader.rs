@@ -15,6 +15,7 @@ use super::{
     read_error::ReadError,
     source::Source,
     suggest,
+    template::Data,
     tree::{NodeId, Tree},
 };
 
@@ -23,6 +24,9 @@ pub trait Check {
     /// Reports to `reader` what is wrong. Parts of the value may be missing because they could not be read; the reader
     /// drops what is said of a place around such a part.
     fn check(&self, reader: &Reader);
+
+    /// Takes up the data of the pipeline that it stands in; reports what cannot be.
+    fn take_up(&mut self, _: &Data, _: &Reader) {}
 
     /// The files it names besides those that it stands in. What they held when it was read is part of it.
     fn files(&self) -> Vec<&Path> {

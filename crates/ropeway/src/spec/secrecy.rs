@@ -24,7 +24,8 @@ pub(super) fn secret_line(text: &str, at: u32) -> Option<Range<u32>> {
 /// Whether what is given under `key` is a secret by its name.
 pub fn is_secret_key(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    matches!(&*key, "cookie" | "keys")
+    // A template may hold any of the others.
+    matches!(&*key, "cookie" | "keys" | "template")
         || ["api-key", "apikey", "authorization", "keybase64", "passw", "secret", "set-cookie", "token"]
             .iter()
             .any(|part| key.contains(part))

@@ -34,7 +34,8 @@ fn bomb() -> String {
 
 #[test]
 fn an_alias_bomb_in_a_field_that_nothing_looks_into() {
-    let text = format!("kind: Pipeline\nname: p\nfilters: []\ndata:\n  {}", bomb().replace('\n', "\n  "));
+    let text =
+        format!("kind: Pipeline\nname: p\nfilters: []\nresilience:\n- {}", bomb().replace('\n', "\n  "));
     assert_eq!(first_error(&text), "");
 }
 

@@ -4,7 +4,7 @@
 
 use testkit::{Backend, Peer};
 
-use super::{ask, filter_and_proxy, findings_of, header, mirror, status, through, values};
+use super::{ask, filter, filter_and_proxy, findings, findings_of, header, mirror, status, through, values};
 
 /// Fields, a request, and how it reaches the server: its first line, and headers that it has or has not.
 #[test]
@@ -77,6 +77,22 @@ fn servers_get_what_was_made_of_a_request() {
         }
         assert_eq!(values(&seen, "host").len(), 1, "{seen}");
     }
+}
+
+#[test]
+fn a_template_holds_data_of_its_pipeline_and_counts_before_what_stands_beside_it() {
+    let fields = "method: PUT\nhost: beside.example\nheader: { set: { X-Beside: a } }\nrightDelim: ']]'\nleftDelim: '[['\n\
+                  template: |\n  host: [[ .data.PIPELINE.hosts.inner ]]\n  path: { addPrefix: '/[[.data.PIPELINE.version]]' }\n  \
+                  header:\n    set: { X-Version: '[[ .data.PIPELINE.version ]] {{ }}' }";
+    let data = "data: { version: 2, hosts: { inner: inner.example } }\n";
+    let backend = mirror();
+    let gateway = through(&format!("{data}{}", filter_and_proxy("RequestAdaptor", fields)), backend.address);
+    let (head, seen) = ask(&gateway, "GET /a", "");
+    assert_eq!(status(&head), 200, "{head}");
+    assert!(seen.starts_with("PUT /2/a HTTP/1.1\r\n"), "{seen}");
+    assert_eq!(header(&seen, "host"), Some("inner.example"));
+    assert_eq!(header(&seen, "x-version"), Some("2 {{ }}"));
+    assert_eq!(header(&seen, "x-beside"), None);
 }
 
 /// The server answers another method than the client asked by: neither of them is left with bytes that it takes for
@@ -228,9 +244,29 @@ fn what_is_checked_when_it_is_loaded() {
         ("compress: gzip", "warning: `compress` is not supported yet"),
         ("decompress: gzip", "warning: `decompress` is not supported yet"),
         ("sign: { accessKeyId: a }", "warning: `sign` is not supported yet"),
-        ("template: '{{ .req }}'", "warning: `template` is not supported yet"),
+        ("template: '{{ .req }}'", "error: `.req` is not supported yet: only `.data.PIPELINE.NAME` is"),
+        ("template: '{{ .data.PIPELINE.a }}'", "error: `data` has no `a`"),
+        ("template: 'host: {{'", "error: `{{` is not followed by `}}`"),
+        ("template: 'hots: a'", "error: in the template: unknown field `hots`"),
+        ("template: 'method: TRACE'", "error: in the template: `TRACE` is not for servers"),
+        (
+            "template: 'header: { del: [Connection] }'",
+            "error: in the template: `connection` cannot be changed",
+        ),
+        ("template: 'template: a'", "error: a template cannot hold another one"),
+        ("template: '['", "error: in the template: "),
     ] {
         let found = findings_of("RequestAdaptor", fields);
         assert!(found.len() == 1 && found[0].contains(expected), "{fields}: {found:?}");
     }
+}
+
+#[test]
+fn data_that_nothing_reads_is_told() {
+    let pipeline = |fields| format!("data: {{ a: b }}\n{}", filter("RequestAdaptor", fields));
+    assert_eq!(
+        findings(&pipeline("method: PUT")),
+        ["warning: `data` does nothing: no filter has a `template`"]
+    );
+    assert_eq!(findings(&pipeline("template: 'host: {{ .data.PIPELINE.a }}.example'")), [""; 0]);
 }

@@ -95,6 +95,18 @@ fn refusals_are_changed_where_the_flow_says_so() {
 }
 
 #[test]
+fn a_template_holds_data_of_its_pipeline() {
+    let fields = "header: { set: { X-Beside: a } }\n\
+                  template: 'header: { set: { X-Color: \"{{ .data.PIPELINE.color }}\" } }'";
+    let pipeline = format!(
+        "data: {{ color: deep blue }}\nflow: [{{ filter: mock, jumpIf: {{ mocked: it }} }}, {{ filter: it }}]\n{}- {{ name: mock, kind: Mock, rules: [{{ code: 200 }}] }}\n",
+        filter("ResponseAdaptor", fields)
+    );
+    let (head, _) = ask(&alone(&pipeline), "GET /", "");
+    assert_eq!((header(&head, "x-color"), header(&head, "x-beside")), (Some("deep blue"), None), "{head}");
+}
+
+#[test]
 fn without_an_answer_there_is_nothing_to_change() {
     let (head, _) = ask(&alone(&filter("ResponseAdaptor", FIELDS)), "GET /", "");
     assert_eq!((status(&head), header(&head, "x-ropeway-error")), (503, Some("no_reply")), "{head}");
@@ -124,9 +136,7 @@ fn what_is_checked_when_it_is_loaded() {
             assert!(found.len() == 1 && found[0].contains(&expected), "{edit}: {found:?}");
         }
     }
-    for field in
-        ["body: a", "compress: gzip", "decompress: gzip", "template: a", "leftDelim: a", "rightDelim: a"]
-    {
+    for field in ["body: a", "compress: gzip", "decompress: gzip"] {
         let found = findings_behind(field);
         let name = field.split(':').next().unwrap();
         assert!(
@@ -141,6 +151,18 @@ fn what_is_checked_when_it_is_loaded() {
 fn secrets_in_headers_stay_secret() {
     let faulty = findings_behind("header: { set: { Authorization: \"hunter2\\n\" } }");
     assert!(faulty.len() == 1 && !faulty[0].contains("hunter2"), "{faulty:?}");
+    let faulty = super::documents(
+        "",
+        &filter(
+            "RequestAdaptor",
+            "template: \"{ header: { set: { Authorization: hunter2 } }, nothing: {} }\"",
+        ),
+        ([127, 0, 0, 1], 9).into(),
+    );
+    let faulty =
+        ropeway::supervisor::load::load(&[ropeway::spec::Source::new("f", faulty.replace("PORT", "80"))]);
+    let told = faulty.diagnostics.render(false);
+    assert!(told.contains("unknown field `nothing`") && !told.contains("hunter2"), "{told}");
     let text = super::documents(
         "",
         &filter("RequestAdaptor", "header: { set: { X-Plain: hunter2 }, add: { X-Api-Key: hunter3 } }"),
