@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::operations::Orders;
 use crate::admin::socket::ControlSocket;
 use crate::admin::{self, Admin};
-use crate::lifecycle::Lifecycle;
+use crate::lifecycle::{Lifecycle, run_on};
 use crate::net::limits::{Room, open_files};
 use crate::net::listener::listen;
 use crate::net::unix::Place;
@@ -387,14 +387,7 @@ impl Gateway {
                 }
                 lifecycle.ended(admin::control::LAST_WORDS).await;
             };
-            let (runtime, result) = match runtime() {
-                Ok(runtime) => (Some(runtime), Ok(())),
-                Err(error) => (None, Err(error)),
-            };
-            let _ = begin.send(result);
-            if let Some(runtime) = runtime {
-                runtime.block_on(controlling);
-            }
+            run_on(runtime(), &begin, controlling);
         })?;
         begun.recv().map_err(io::Error::other)??;
         Ok(thread)

@@ -1,8 +1,10 @@
 //! What runs, and how it is told to stop and waited for.
 
-use std::fmt;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
+use std::{fmt, io};
 
+use tokio::runtime::LocalRuntime;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::sync::WaitForCancellationFuture;
@@ -62,6 +64,21 @@ impl Lifecycle {
         let _ = tokio::time::timeout(patience, self.tasks.wait()).await;
         self.tasks.len()
     }
+}
+
+/// Does a thread's work on its runtime, and first tells whether there is one.
+pub fn run_on(
+    runtime: io::Result<LocalRuntime>,
+    begun: &Sender<io::Result<()>>,
+    work: impl Future<Output = ()>,
+) {
+    // Who waits for that may have given up.
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return drop(begun.send(Err(error))),
+    };
+    let _ = begun.send(Ok(()));
+    runtime.block_on(work);
 }
 
 impl fmt::Debug for Lifecycle {

@@ -22,7 +22,7 @@ use super::seats::Taken;
 use super::serving::Front;
 use super::spin;
 use super::thaw::{Returning, thaw};
-use crate::lifecycle::Lifecycle;
+use crate::lifecycle::{Lifecycle, run_on};
 use crate::net::limits::Room;
 use crate::telemetry::log;
 use crate::tunnel::farewell::{Cause, Why};
@@ -126,20 +126,12 @@ impl Workers {
                     builder.on_thread_unpark(spin::woken);
                 }
                 // A local runtime belongs to the thread that builds it.
-                let runtime = builder.build_local(LocalOptions::default());
-                let (runtime, result) = match runtime {
-                    Ok(runtime) => (Some(runtime), Ok(())),
-                    Err(error) => (None, Err(error)),
-                };
-                let _ = ready.send(result);
-                if let Some(runtime) = runtime {
-                    runtime.block_on(async {
-                        tokio::select! {
-                            () = run(jobs, asked, &stop, patience) => {}
-                            () = spin::spin(busy_poll), if !busy_poll.is_zero() => {}
-                        }
-                    });
-                }
+                run_on(builder.build_local(LocalOptions::default()), &ready, async {
+                    tokio::select! {
+                        () = run(jobs, asked, &stop, patience) => {}
+                        () = spin::spin(busy_poll), if !busy_poll.is_zero() => {}
+                    }
+                });
             };
             threads.push(thread::Builder::new().name(format!("worker-{number}")).spawn(work)?);
             workers.push(Worker { inbox, questions, load: Load::default() });
