@@ -14,7 +14,7 @@ use crate::net::headers::Edits;
 use crate::net::path;
 use crate::net::reply::refusal;
 use crate::spec::headers::{HeaderEdits, Message};
-use crate::spec::template::{Data, Template};
+use crate::spec::template::{self, Data};
 use crate::spec::types::{Authority, HttpMethod, Pattern, PlainPath, PlainText};
 use crate::spec::{Check, Diagnostic, NotYet, Reader, Spanned, Untyped, check_groups};
 
@@ -91,8 +91,8 @@ impl Check for Spec {
     fn take_up(&mut self, data: &Data, reader: &Reader) {
         // What it says is in the other fields from here on: a text may hold secrets.
         let text = self.template.take();
-        let template = Template::of(&text, &self.left_delim, &self.right_delim);
-        let Some(given) = template.and_then(|template| template.read::<Self>(data, reader)) else { return };
+        let delimiters = [&self.left_delim, &self.right_delim];
+        let Some(given) = template::read::<Self>(text.as_ref(), delimiters, data, reader) else { return };
         self.host = given.host.or(self.host.take());
         self.method = given.method.or(self.method.take());
         if given.path != PathEdit::default() {

@@ -9,7 +9,7 @@ use super::{Build, Deps, Filter, Handling, Verdict, done};
 use crate::context::Context;
 use crate::net::headers::Edits;
 use crate::spec::headers::{HeaderEdits, Message};
-use crate::spec::template::{Data, Template};
+use crate::spec::template::{self, Data};
 use crate::spec::{Check, NotYet, Reader, Role, Spanned};
 
 /// Changes the answer that an earlier step has given, be it a 101.
@@ -42,8 +42,8 @@ impl Check for Spec {
     fn take_up(&mut self, data: &Data, reader: &Reader) {
         // What it says is in the other fields from here on: a text may hold secrets.
         let text = self.template.take();
-        let template = Template::of(&text, &self.left_delim, &self.right_delim);
-        let given = template.and_then(|template| template.read::<Self>(data, reader));
+        let delimiters = [&self.left_delim, &self.right_delim];
+        let given = template::read::<Self>(text.as_ref(), delimiters, data, reader);
         if let Some(given) = given.filter(|given| given.header != HeaderEdits::default()) {
             self.header = given.header;
         }

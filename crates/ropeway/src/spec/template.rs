@@ -16,68 +16,53 @@ const MAX_BYTES: usize = 64 * 1024;
 /// What an action begins with that names a value.
 const PIPELINE: &str = ".data.PIPELINE.";
 
-/// A template as it stands in a spec.
-#[derive(Clone, Copy)]
-pub struct Template<'s> {
-    text: &'s Spanned<String>,
-    /// What begins and ends an action.
-    delimiters: (&'s str, &'s str),
+/// Reads the fields of `T` from a template, if there is one, as it is with the values of `data`. Reports all that is wrong
+/// with it. `delimiters` begin and end an action; one that is not given, or empty, is the usual one.
+pub fn read<T: Check + DeserializeOwned>(
+    template: Option<&Spanned<String>>,
+    delimiters: [&Option<String>; 2],
+    data: &Data,
+    reader: &Reader,
+) -> Option<T> {
+    let template = template?;
+    let report = |diagnostic: Diagnostic| reader.report(diagnostic.at(template.span()));
+    let text = match fill(template, delimiters, data) {
+        Ok(text) => text,
+        Err(fault) => {
+            report(Diagnostic::error(fault));
+            return None;
+        }
+    };
+    let inner = Reader::new(&[Source::new("template", text)]);
+    let document = inner.documents().first().copied();
+    if document.is_some_and(|document| inner.peek(&document, "template").is_some()) {
+        report(Diagnostic::error("a template cannot hold another one"));
+    }
+    let value = document.and_then(|document| inner.read(&document));
+    inner.finish().iter().for_each(|found| report(found.retold("in the template: ")));
+    value
 }
 
-impl<'s> Template<'s> {
-    /// `text`, if there is one. A delimiter that is not given, or empty, is the usual one.
-    pub fn of(
-        text: &'s Option<Spanned<String>>,
-        left: &'s Option<String>,
-        right: &'s Option<String>,
-    ) -> Option<Self> {
-        let left = left.as_deref().filter(|left| !left.is_empty()).unwrap_or("{{");
-        let right = right.as_deref().filter(|right| !right.is_empty()).unwrap_or("}}");
-        text.as_ref().map(|text| Template { text, delimiters: (left, right) })
-    }
-
-    /// Reads the fields of `T` from the text, as it is with the values of `data`. Reports all that is wrong with it.
-    pub fn read<T: Check + DeserializeOwned>(self, data: &Data, reader: &Reader) -> Option<T> {
-        let report = |diagnostic: Diagnostic| reader.report(diagnostic.at(self.text.span()));
-        let text = match self.fill(data) {
-            Ok(text) => text,
-            Err(fault) => {
-                report(Diagnostic::error(fault));
-                return None;
-            }
-        };
-        let inner = Reader::new(&[Source::new("template", text)]);
-        let document = inner.documents().first().copied();
-        if document.is_some_and(|document| inner.peek(&document, "template").is_some()) {
-            report(Diagnostic::error("a template cannot hold another one"));
-        }
-        let value = document.and_then(|document| inner.read(&document));
-        inner.finish().iter().for_each(|found| report(found.retold("in the template: ")));
-        value
-    }
-
-    /// The text, with values in the place of actions.
-    fn fill(self, data: &Data) -> Result<String, String> {
-        let (left, right) = self.delimiters;
-        let (mut filled, mut rest) = (String::new(), self.text.as_str());
-        while let Some((before, after)) = rest.split_once(left) {
-            let (action, behind) =
-                after.split_once(right).ok_or_else(|| format!("`{left}` is not followed by `{right}`"))?;
-            let value = value(action.trim(), data)?;
-            filled.push_str(before);
-            filled.push_str(value);
-            rest = behind;
-            if filled.len() > MAX_BYTES {
-                break;
-            }
-        }
-        filled.push_str(rest);
+/// The text, with values in the place of actions.
+fn fill(text: &str, [left, right]: [&Option<String>; 2], data: &Data) -> Result<String, String> {
+    let left = left.as_deref().filter(|left| !left.is_empty()).unwrap_or("{{");
+    let right = right.as_deref().filter(|right| !right.is_empty()).unwrap_or("}}");
+    let (mut filled, mut rest) = (String::new(), text);
+    while let Some((before, after)) = rest.split_once(left) {
+        let (action, behind) =
+            after.split_once(right).ok_or_else(|| format!("`{left}` is not followed by `{right}`"))?;
+        filled.push_str(before);
+        filled.push_str(value(action.trim(), data)?);
+        rest = behind;
         if filled.len() > MAX_BYTES {
-            Err(format!("the template has more than {MAX_BYTES} bytes when it is filled"))
-        } else {
-            Ok(filled)
+            break;
         }
     }
+    filled.push_str(rest);
+    if filled.len() > MAX_BYTES {
+        return Err(format!("the template has more than {MAX_BYTES} bytes when it is filled"));
+    }
+    Ok(filled)
 }
 
 /// The value that an action names.
@@ -99,9 +84,7 @@ mod tests {
     use super::*;
 
     fn filled(text: &str, delimiters: [&str; 2], data: &Data) -> Result<String, String> {
-        let text = Some(Spanned::<()>::default().with(text.to_owned()));
-        let [left, right] = delimiters.map(|delimiter| Some(delimiter.to_owned()));
-        Template::of(&text, &left, &right).unwrap().fill(data)
+        fill(text, delimiters.map(|delimiter| Some(delimiter.to_owned())).each_ref(), data)
     }
 
     #[test]

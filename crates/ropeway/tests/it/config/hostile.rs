@@ -40,6 +40,13 @@ fn an_alias_bomb_in_a_field_that_nothing_looks_into() {
 }
 
 #[test]
+fn an_alias_bomb_in_data() {
+    let text = format!("kind: Pipeline\nname: p\nfilters: []\ndata:\n  {}", bomb().replace('\n', "\n  "));
+    let error = first_error(&text);
+    assert!(error.contains("more than 100000 values"), "{error}");
+}
+
+#[test]
 fn an_alias_bomb_in_typed_fields() {
     let mut text = "kind: HTTPServer\nname: s\nport: 80\nrules:\n".to_owned();
     let path = "{ backend: b, methods: [GET, GET, GET, GET, GET, GET, GET, GET, GET] }";
